@@ -1,0 +1,212 @@
+#include "autograd/backward.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "core/error.h"
+#include "graph/formula.h"
+
+namespace gradwire {
+namespace {
+
+struct Visit {
+  NodePtr node;
+  size_t next_input = 0;
+};
+
+// Gradients under way: what has been summed so far for each edge.
+class Accumulator {
+ public:
+  void Add(const Edge& edge, const TensorSpec& spec, Value gradient) {
+    gradient = SumTo(Cast(gradient, spec.dtype), spec.dims);
+    Value& sum = sums_[edge];
+    sum = sum ? sum + gradient : std::move(gradient);
+  }
+  // The sum so far; absent when nothing came.
+  Value Get(const Edge& edge) const {
+    const auto found = sums_.find(edge);
+    return found == sums_.end() ? Value() : found->second;
+  }
+  void Erase(const Edge& edge) { sums_.erase(edge); }
+
+ private:
+  absl::flat_hash_map<Edge, Value> sums_;
+};
+
+Value Seed(const Value& root, const Value& seed) {
+  if (!root.requires_grad()) {
+    throw Error(reason::kNoGraph,
+                "element 0 of tensors does not require grad and does not have a grad_fn");
+  }
+  if (!seed) {
+    if (root.numel() != 1) {
+      throw Error(reason::kShapeMismatch,
+                  fmt::format("grad can be implicitly created only for scalar outputs, got {}",
+                              ToString(root.spec())));
+    }
+    return Full(root.dims(), 1.0, root.dtype());
+  }
+  if (seed.dims() != root.dims()) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("Mismatch in shape: grad_output has a shape of {} and output has a "
+                            "shape of {}.",
+                            ToString(seed.dims()), ToString(root.dims())));
+  }
+  return Cast(seed, root.dtype());
+}
+
+// Nodes from which one of the wanted edges can be reached, the walk's only stops.
+absl::flat_hash_set<const Node*> NodesOnPath(const std::vector<NodePtr>& order,
+                                             const absl::flat_hash_set<Edge>& wanted) {
+  absl::flat_hash_set<const Node*> on_path;
+  for (const NodePtr& node : order) {
+    for (const Value& input : node->inputs()) {
+      if (!input || !input.requires_grad()) continue;
+      const NodePtr producer = input.grad_fn();
+      if (wanted.contains(EdgeOf(input)) || (producer && on_path.contains(producer.get()))) {
+        on_path.insert(node.get());
+        break;
+      }
+    }
+  }
+  return on_path;
+}
+
+class Walk {
+ public:
+  Walk(std::span<const Value> roots, std::span<const Value> inputs) : order_(GraphBehind(roots)) {
+    for (const Value& input : inputs) wanted_.insert(EdgeOf(input));
+    on_path_ = NodesOnPath(order_, wanted_);
+  }
+
+  void Seed(const Value& root, Value seed) {
+    sums_.Add(EdgeOf(root), root.spec(), std::move(seed));
+  }
+
+  // Visits nodes against the order of their making; returns those whose rule ran.
+  std::vector<NodePtr> Run() {
+    std::vector<NodePtr> used;
+    for (size_t i = order_.size(); i-- > 0;) {
+      if (!on_path_.contains(order_[i].get())) continue;
+      if (Visit(order_[i])) used.push_back(order_[i]);
+    }
+    return used;
+  }
+
+  Value Gradient(const Value& input) const { return sums_.Get(EdgeOf(input)); }
+
+ private:
+  bool Visit(const NodePtr& node) {
+    Values dy;
+    bool any = false;
+    for (size_t i = 0; i < node->num_outputs(); ++i) {
+      const Edge edge{node.get(), static_cast<int>(i)};
+      dy.push_back(sums_.Get(edge));
+      any = any || dy.back();
+      if (!wanted_.contains(edge)) sums_.Erase(edge);
+    }
+    if (!any) return false;
+    for (size_t i = 0; i < dy.size(); ++i) {
+      const TensorSpec& spec = node->output_slot(static_cast<int>(i))->spec;
+      if (!dy[i] && kGradTypes.Contains(spec.dtype)) dy[i] = ZerosLike(spec);
+    }
+    Propagate(*node, dy);
+    return true;
+  }
+
+  void Propagate(Node& node, const Values& dy) {
+    std::vector<bool> needs;
+    for (const Value& input : node.inputs()) needs.push_back(IsNeeded(input));
+    if (node.op().vjp == nullptr) {
+      throw Error(reason::kNotDifferentiable,
+                  fmt::format("the derivative for '{}' is not implemented", node.op().name))
+          .With("op", std::string(node.op().name));
+    }
+    const Values gradients = node.op().vjp(VjpCall(node, dy, needs));
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (!gradients[i] || !needs[i]) continue;
+      const Value& input = node.inputs()[i];
+      sums_.Add(EdgeOf(input), input.spec(), gradients[i]);
+    }
+  }
+
+  bool IsNeeded(const Value& input) const {
+    if (!input || !input.requires_grad()) return false;
+    const NodePtr producer = input.grad_fn();
+    return wanted_.contains(EdgeOf(input)) || (producer && on_path_.contains(producer.get()));
+  }
+
+  const std::vector<NodePtr> order_;
+  absl::flat_hash_set<Edge> wanted_;
+  absl::flat_hash_set<const Node*> on_path_;
+  Accumulator sums_;
+};
+
+}  // namespace
+
+Edge EdgeOf(const Value& value) {
+  if (const NodePtr node = value.grad_fn()) return {node.get(), value.index()};
+  return {value.leaf().get(), 0};
+}
+
+std::vector<NodePtr> GraphBehind(std::span<const Value> roots) {
+  std::vector<NodePtr> order;
+  absl::flat_hash_set<const Node*> seen;
+  std::vector<Visit> path;
+  const auto enter = [&](const Value& value) {
+    NodePtr node = value ? value.grad_fn() : nullptr;
+    if (node && seen.insert(node.get()).second) path.push_back({std::move(node)});
+  };
+  for (const Value& root : roots) {
+    enter(root);
+    while (!path.empty()) {
+      Visit& visit = path.back();
+      if (visit.next_input < visit.node->inputs().size()) {
+        enter(visit.node->inputs()[visit.next_input++]);
+        continue;
+      }
+      order.push_back(std::move(visit.node));
+      path.pop_back();
+    }
+  }
+  return order;
+}
+
+std::vector<Value> LeavesOf(std::span<const Value> roots) {
+  std::vector<Value> leaves;
+  absl::flat_hash_set<const Leaf*> seen;
+  const auto add = [&](const Value& value) {
+    if (value && value.leaf() && !value.grad_fn() && seen.insert(value.leaf().get()).second) {
+      leaves.push_back(value);
+    }
+  };
+  for (const Value& root : roots) add(root);
+  for (const NodePtr& node : GraphBehind(roots)) {
+    for (const Value& input : node->inputs()) add(input);
+  }
+  return leaves;
+}
+
+BackwardResult Backward(std::span<const Value> roots, std::span<const Value> seeds,
+                        std::span<const Value> inputs, const BackwardOptions& options) {
+  const RecordingScope recording(options.create_graph);
+  Walk walk(roots, inputs);
+  for (size_t i = 0; i < roots.size(); ++i) {
+    walk.Seed(roots[i], Seed(roots[i], i < seeds.size() ? seeds[i] : Value()));
+  }
+  BackwardResult result;
+  std::vector<NodePtr> used = walk.Run();
+  for (const Value& input : inputs) result.gradients.push_back(walk.Gradient(input));
+  if (options.retain_graph || options.create_graph) return result;
+  for (NodePtr& node : used) {
+    if (node->freed()) continue;
+    node->MarkFreed(true);
+    result.freed.push_back(std::move(node));
+  }
+  return result;
+}
+
+}  // namespace gradwire

@@ -1,0 +1,65 @@
+// The boundary to a device: memory and an ordered queue of work. It knows nothing of operators,
+// which bring their kernels as rows in a table (graph/op.h).
+#ifndef GRADWIRE_BACKEND_BACKEND_H_
+#define GRADWIRE_BACKEND_BACKEND_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/tensor.h"
+
+namespace gradwire {
+
+// Bytes in use by one session, and how many it may use. Thread-safe. Outlives its buffers: each
+// buffer shares ownership.
+class Quota;
+
+struct MemoryStats {
+  int64_t live_bytes = 0;    // in tensors
+  int64_t cached_bytes = 0;  // kept for reuse
+};
+
+struct DeviceDescription {
+  std::string description;  // the processor or GPU
+  std::string library;      // compute libraries with versions
+  int threads = 0;          // CPU threads a command may use; 0 elsewhere
+};
+
+// One session's ordered queue of work on a device, and its account. Not thread-safe: one command
+// of a session runs at a time.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual Device device() const = 0;
+  // Uninitialised memory. Throws QUOTA_EXCEEDED before allocating, OUT_OF_MEMORY after freeing
+  // caches. Zero bytes are a valid request.
+  virtual BufferPtr Allocate(size_t bytes) = 0;
+  // Copies between host and device memory in queue order; `host` may be reused on return.
+  virtual void Upload(const void* host, Buffer& to, size_t bytes) = 0;
+  // Waits for the queue, then copies to the host.
+  virtual void Download(const Buffer& from, void* host, size_t bytes) = 0;
+  // Waits until all queued work is done.
+  virtual void Synchronize() = 0;
+  virtual const std::shared_ptr<Quota>& quota() const = 0;
+};
+
+// A device. Thread-safe; lives as long as the server.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual Device device() const = 0;
+  virtual DeviceDescription Describe() const = 0;
+  virtual std::unique_ptr<Stream> NewStream(std::shared_ptr<Quota> quota) = 0;
+  virtual MemoryStats memory() const = 0;
+};
+
+// A tensor of uninitialised memory on the stream's device.
+inline Tensor AllocateTensor(Stream& stream, TensorSpec spec) {
+  const auto bytes = static_cast<size_t>(spec.bytes());
+  return {std::move(spec), stream.Allocate(bytes)};
+}
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_BACKEND_BACKEND_H_

@@ -1,0 +1,72 @@
+#include "backend/caching_allocator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "core/error.h"
+
+namespace gradwire {
+
+size_t CachingAllocator::BlockSize(size_t bytes) {
+  constexpr size_t kSmallest = 64;
+  if (bytes <= kSmallest) return kSmallest;
+  const size_t step = std::bit_floor(bytes - 1) / 4;
+  return (bytes + step - 1) / step * step;
+}
+
+void* CachingAllocator::Allocate(size_t block_size) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = cache_.find(block_size); found != cache_.end() && !found->second.empty()) {
+    void* block = found->second.back();
+    found->second.pop_back();
+    stats_.cached_bytes -= static_cast<int64_t>(block_size);
+    stats_.live_bytes += static_cast<int64_t>(block_size);
+    return block;
+  }
+  void* block = source_.allocate(block_size);
+  if (block == nullptr) {
+    ReleaseCacheLocked();
+    block = source_.allocate(block_size);
+  }
+  if (block == nullptr) {
+    throw Error(reason::kOutOfMemory, fmt::format("out of memory: {} bytes asked for, {} in use",
+                                                  block_size, stats_.live_bytes))
+        .With("requested", std::to_string(block_size))
+        .With("used", std::to_string(stats_.live_bytes));
+  }
+  stats_.live_bytes += static_cast<int64_t>(block_size);
+  return block;
+}
+
+void CachingAllocator::Free(void* block, size_t block_size) {
+  const std::lock_guard lock(mutex_);
+  stats_.live_bytes -= static_cast<int64_t>(block_size);
+  if (static_cast<size_t>(stats_.cached_bytes) + block_size > max_cached_bytes_) {
+    source_.release(block, block_size);
+    return;
+  }
+  cache_[block_size].push_back(block);
+  stats_.cached_bytes += static_cast<int64_t>(block_size);
+}
+
+void CachingAllocator::ReleaseCache() {
+  const std::lock_guard lock(mutex_);
+  ReleaseCacheLocked();
+}
+
+void CachingAllocator::ReleaseCacheLocked() {
+  for (auto& [block_size, blocks] : cache_) {
+    for (void* block : blocks) source_.release(block, block_size);
+  }
+  cache_.clear();
+  stats_.cached_bytes = 0;
+}
+
+MemoryStats CachingAllocator::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+}  // namespace gradwire

@@ -1,0 +1,109 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <dnnl.hpp>
+#include <fstream>
+#include <string>
+#include <utility>
+
+#include "backend/quota.h"
+#include "core/parallel.h"
+
+namespace gradwire {
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+// Freed memory kept for reuse.
+constexpr size_t kMaxCachedBytes = size_t{1} << 30;
+
+void* AllocateAligned(size_t bytes) {
+  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  // Advice only: without huge pages the block works as well, with more page faults.
+  if (block != nullptr && bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+  return block;
+}
+
+class CpuBuffer : public Buffer {
+ public:
+  CpuBuffer(std::shared_ptr<CachingAllocator> allocator, std::shared_ptr<Quota> quota, void* block,
+            size_t bytes, size_t block_size)
+      : Buffer(block, bytes, Device{}),
+        allocator_(std::move(allocator)),
+        quota_(std::move(quota)),
+        block_size_(block_size) {}
+  ~CpuBuffer() override {
+    allocator_->Free(data(), block_size_);
+    quota_->Give(static_cast<int64_t>(block_size_));
+  }
+
+ private:
+  const std::shared_ptr<CachingAllocator> allocator_;
+  const std::shared_ptr<Quota> quota_;
+  const size_t block_size_;
+};
+
+class CpuStream : public Stream {
+ public:
+  CpuStream(std::shared_ptr<CachingAllocator> allocator, std::shared_ptr<Quota> quota)
+      : allocator_(std::move(allocator)), quota_(std::move(quota)) {}
+
+  Device device() const override { return {}; }
+  BufferPtr Allocate(size_t bytes) override {
+    const size_t block_size = CachingAllocator::BlockSize(bytes);
+    quota_->Take(static_cast<int64_t>(block_size));
+    void* block = nullptr;
+    try {
+      block = allocator_->Allocate(block_size);
+    } catch (...) {
+      quota_->Give(static_cast<int64_t>(block_size));
+      throw;
+    }
+    return std::make_shared<CpuBuffer>(allocator_, quota_, block, bytes, block_size);
+  }
+  void Upload(const void* host, Buffer& to, size_t bytes) override {
+    if (bytes != 0) std::memcpy(to.data(), host, bytes);
+  }
+  void Download(const Buffer& from, void* host, size_t bytes) override {
+    if (bytes != 0) std::memcpy(host, from.data(), bytes);
+  }
+  void Synchronize() override {}
+  const std::shared_ptr<Quota>& quota() const override { return quota_; }
+
+ private:
+  const std::shared_ptr<CachingAllocator> allocator_;
+  const std::shared_ptr<Quota> quota_;
+};
+
+std::string ProcessorName() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "CPU";
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend()
+    : allocator_(std::make_shared<CachingAllocator>(
+          CachingAllocator::Source{AllocateAligned, [](void* block, size_t) { std::free(block); }},
+          kMaxCachedBytes)) {}
+
+DeviceDescription CpuBackend::Describe() const {
+  const dnnl_version_t* version = dnnl_version();
+  return {ProcessorName(),
+          fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch),
+          AvailableCpus()};
+}
+
+std::unique_ptr<Stream> CpuBackend::NewStream(std::shared_ptr<Quota> quota) {
+  return std::make_unique<CpuStream>(allocator_, std::move(quota));
+}
+
+}  // namespace gradwire

@@ -1,0 +1,41 @@
+// Loops over many elements on the threads that the running command may use. OpenMP carries them,
+// as it carries oneDNN, so that there is one pool of threads to size.
+#ifndef GRADWIRE_CORE_PARALLEL_H_
+#define GRADWIRE_CORE_PARALLEL_H_
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace gradwire {
+
+// CPUs this process may use: the smallest of affinity, cgroup quota (rounded up) and the
+// environment variable GRADWIRE_THREADS.
+int AvailableCpus();
+
+// Threads that loops and oneDNN primitives started by the calling thread use.
+inline void SetThreads(int threads) { omp_set_num_threads(threads); }
+inline int Threads() { return omp_get_max_threads(); }
+
+// Calls f(begin, end) on disjoint ranges that cover [0, n), of at least `grain` elements each but
+// for the last; `grain` is about how many are worth a thread's wake-up. f must not throw.
+template <class F>
+void ParallelFor(int64_t n, int64_t grain, F&& f) {
+  if (n <= 0) return;
+  const int64_t wanted = std::min<int64_t>(Threads(), n / std::max<int64_t>(1, grain));
+  if (wanted <= 1) {
+    f(int64_t{0}, n);
+    return;
+  }
+  const int64_t chunk = (n + wanted - 1) / wanted;
+#pragma omp parallel for num_threads(static_cast <int>(wanted)) schedule(static, 1)
+  for (int64_t i = 0; i < wanted; ++i) {
+    const int64_t begin = i * chunk;
+    if (begin < n) f(begin, std::min(n, begin + chunk));
+  }
+}
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_CORE_PARALLEL_H_

@@ -1,0 +1,34 @@
+// Runs what a trace asked for, on one session's stream.
+#ifndef GRADWIRE_EXEC_EXECUTOR_H_
+#define GRADWIRE_EXEC_EXECUTOR_H_
+
+#include <functional>
+#include <span>
+
+#include "backend/backend.h"
+#include "exec/plan.h"
+#include "graph/trace.h"
+
+namespace gradwire {
+
+class Executor : public Evaluator {
+ public:
+  // `between_ops` is called before each operator and throws to stop: CANCELLED, DEADLINE_EXCEEDED.
+  Executor(Stream& stream, std::function<void()> between_ops)
+      : stream_(stream), between_ops_(std::move(between_ops)) {}
+
+  // Makes each value ready. On an error some may be, and the graph is only good for being dropped.
+  // An array that no one else holds is freed, or reused for an output, as soon as its last reader
+  // has run.
+  void Evaluate(std::span<const Value> values) override;
+
+ private:
+  void Run(Node& node);
+
+  Stream& stream_;
+  const std::function<void()> between_ops_;
+};
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_EXEC_EXECUTOR_H_

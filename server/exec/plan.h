@@ -1,0 +1,22 @@
+// What is to run, in which order.
+#ifndef GRADWIRE_EXEC_PLAN_H_
+#define GRADWIRE_EXEC_PLAN_H_
+
+#include <span>
+#include <vector>
+
+#include "graph/node.h"
+
+namespace gradwire {
+
+// Nodes in an order in which each comes after those it reads. Holding the plan holds the nodes.
+struct Plan {
+  std::vector<NodePtr> nodes;
+};
+
+// The nodes that must run so that every target is ready. No recursion: graphs may be deep.
+Plan MakePlan(std::span<const Value> targets);
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_EXEC_PLAN_H_

@@ -1,0 +1,50 @@
+// What a kernel sees of one call.
+#ifndef GRADWIRE_GRAPH_KERNEL_H_
+#define GRADWIRE_GRAPH_KERNEL_H_
+
+#include <span>
+
+#include "backend/backend.h"
+#include "core/attributes.h"
+#include "core/tensor.h"
+
+namespace gradwire {
+
+class KernelContext {
+ public:
+  KernelContext(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                const Attributes& attributes, Stream& stream)
+      : inputs_(inputs), outputs_(outputs), attributes_(attributes), stream_(stream) {}
+
+  size_t num_inputs() const { return inputs_.size(); }
+  size_t num_outputs() const { return outputs_.size(); }
+  bool has(size_t i) const { return i < inputs_.size() && static_cast<bool>(inputs_[i]); }
+  // Input i; an empty Tensor when it was left out.
+  const Tensor& input(size_t i) const { return inputs_[i]; }
+  // Output i, allocated, its contents undefined.
+  Tensor& output(size_t i) { return outputs_[i]; }
+
+  template <class T>
+  const T* in(size_t i) const {
+    return inputs_[i].template data<T>();
+  }
+  template <class T>
+  T* out(size_t i) {
+    return outputs_[i].template mutable_data<T>();
+  }
+
+  const Attributes& attributes() const { return attributes_; }
+  Stream& stream() { return stream_; }
+  // Working memory for this call.
+  BufferPtr Scratch(size_t bytes) { return stream_.Allocate(bytes); }
+
+ private:
+  std::span<const Tensor> inputs_;
+  std::span<Tensor> outputs_;
+  const Attributes& attributes_;
+  Stream& stream_;
+};
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_GRAPH_KERNEL_H_

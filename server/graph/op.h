@@ -1,0 +1,131 @@
+// What an operator is: the page that the author of an operator reads. CONTRIBUTING.md walks
+// through one.
+//
+// An operator is one GRADWIRE_OP row in a file of server/ops/: a contract (`infer`), a meaning (a
+// CPU kernel, or a decomposition into other operators) and a derivative (`vjp`, the
+// decomposition's, or a declared "not differentiable"). Several rows may share a name: the newest
+// `since` that is not above the opset asked for is meant. Rows whose parameters came to be inputs,
+// or the reverse, decompose into one row that has the kernel; its parameters are attributes and its
+// domain "gradwire".
+#ifndef GRADWIRE_GRAPH_OP_H_
+#define GRADWIRE_GRAPH_OP_H_
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "core/attributes.h"
+#include "core/dtype.h"
+#include "graph/node.h"
+#include "graph/value.h"
+
+namespace gradwire {
+
+class OpCall;         // what infer and decompose see: graph/op_call.h
+class VjpCall;        // what a VJP sees: graph/op_call.h
+class KernelContext;  // what a kernel sees: graph/kernel.h
+
+using Specs = absl::InlinedVector<TensorSpec, 1>;
+
+// Checks the call and says what its outputs are. Throws Error(SHAPE_MISMATCH, ...) and the like,
+// without naming node or operator: the caller adds that.
+using Infer = Specs (*)(const OpCall& call);
+// Computes the outputs, which are allocated, from the inputs, which are ready.
+using Kernel = void (*)(KernelContext& context);
+// The same function in other operators.
+using Decompose = Values (*)(const OpCall& call);
+// Gradient of each input, given those of the outputs; an absent Value where there is none or where
+// call.needs(i) is false. A formula over Values: no buffer, no device. A gradient may have the
+// shape that the input was broadcast to: it is summed down by the caller.
+using Vjp = Values (*)(const VjpCall& call);
+
+inline constexpr int kVariadic = 1 << 20;
+struct Arity {
+  int min = 1;
+  int max = 1;
+
+  constexpr Arity(int exact) : min(exact), max(exact) {}  // NOLINT: Arity from a count
+  constexpr Arity(int at_least, int at_most) : min(at_least), max(at_most) {}
+};
+
+// Which arrays a VJP reads, as bit masks; others are freed after the forward run. Specs stay.
+struct Saves {
+  uint32_t inputs = 0;
+  uint32_t outputs = 0;
+
+  constexpr bool Input(size_t i) const { return i >= 31 ? inputs >> 31 : (inputs >> i) & 1u; }
+  constexpr bool Output(size_t i) const { return i >= 31 ? outputs >> 31 : (outputs >> i) & 1u; }
+};
+inline constexpr Saves kSaveNothing{};
+inline constexpr Saves kSaveInputs{~0u, 0};
+inline constexpr Saves kSaveOutputs{0, ~0u};
+
+struct OpDef {
+  std::string_view name;         // as ONNX spells it
+  std::string_view domain = "";  // "" is ai.onnx
+  int since = 1;                 // first opset version with this meaning
+  Arity inputs = 1;
+  Arity outputs = 1;
+  // Element types of the first input (of the first output where there is no input).
+  DTypeSet types = kFloats;
+  // Attribute names that the row knows; any other is refused.
+  std::vector<std::string_view> attributes = {};
+  Infer infer = nullptr;          // required with a kernel
+  Kernel cpu = nullptr;           // the CPU kernel
+  Kernel cuda = nullptr;          // set by AddKernel from the .cu of the same stem
+  Decompose decompose = nullptr;  // used on a device without a kernel, or for its derivative
+  Vjp vjp = nullptr;
+  Saves saves = kSaveNothing;
+  // False must be said; a differentiable row has a vjp or a decomposition.
+  bool differentiable = true;
+  // Output 0 is input 0's storage under another spec; no kernel.
+  bool alias = false;
+  // The kernel may write output 0 into an input's buffer of the same byte size: it reads element i
+  // of each such input before it writes element i of the output.
+  bool in_place = false;
+};
+
+// All operators, filled before main() by the rows in server/ops/. Read-only afterwards.
+class Registry {
+ public:
+  static Registry& Global();
+
+  bool Add(OpDef op);
+  // Gives a registered row its kernel on another device. Kernels are added after all rows: from a
+  // library loaded at run time.
+  bool AddKernel(std::string_view domain, std::string_view name, int since, DeviceType device,
+                 Kernel kernel);
+  // The newest row not above `version`; nullptr when there is none. "ai.onnx" is "".
+  const OpDef* Find(std::string_view domain, std::string_view name, int64_t version) const;
+  // Like Find with the newest version; throws OP_UNSUPPORTED.
+  const OpDef& Latest(std::string_view name, std::string_view domain = "") const;
+  // Every row, by domain, name and since.
+  std::vector<const OpDef*> All() const;
+  // The laws of op.h; a message for each row that breaks one.
+  std::vector<std::string> Validate() const;
+};
+
+// The newest version of the default domain, and of ONNX's IR, that models may use.
+inline constexpr int64_t kMaxOpset = 27;
+inline constexpr int64_t kMaxIrVersion = 13;
+
+// The row's kernel on a device; nullptr where it has none.
+inline Kernel KernelOn(const OpDef& op, DeviceType device) {
+  return device == DeviceType::kCuda ? op.cuda : op.cpu;
+}
+
+// Whether a gradient of the operator can be had at all.
+inline bool HasGradient(const OpDef& op) {
+  return op.differentiable && (op.vjp != nullptr || op.decompose != nullptr);
+}
+
+#define GRADWIRE_CONCAT_INNER(a, b) a##b
+#define GRADWIRE_CONCAT(a, b) GRADWIRE_CONCAT_INNER(a, b)
+// GRADWIRE_OP({.name = "Relu", ...}); at namespace scope of a file in server/ops/.
+#define GRADWIRE_OP(...)                                             \
+  [[maybe_unused]] const bool GRADWIRE_CONCAT(kOpRow, __COUNTER__) = \
+      ::gradwire::Registry::Global().Add(::gradwire::OpDef __VA_ARGS__)
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_GRAPH_OP_H_

@@ -1,0 +1,80 @@
+#include "graph/op_call.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "graph/trace.h"
+
+namespace gradwire {
+namespace {
+
+template <class T>
+std::vector<T> ToHost(const Value& value) {
+  Trace& trace = Trace::Current();
+  if (!value.ready()) trace.evaluator().Evaluate(std::array{value});
+  const Tensor& tensor = value.tensor();
+  std::vector<char> bytes(tensor.bytes());
+  trace.stream().Download(*tensor.buffer(), bytes.data(), bytes.size());
+  std::vector<T> elements(static_cast<size_t>(tensor.numel()));
+  Dispatch(DenseTypes{}, tensor.dtype(), [&]<class From>() {
+    const From* from = reinterpret_cast<const From*>(bytes.data());
+    for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<T>(from[i]);
+  });
+  return elements;
+}
+
+}  // namespace
+
+std::vector<int64_t> OpCall::Ints(size_t i) const {
+  if (!(kInts | kBool).Contains(dtype(i))) {
+    throw Error(reason::kDtypeMismatch,
+                fmt::format("input {} must hold integers, got {}", i, ToString(spec(i))));
+  }
+  return ToHost<int64_t>(inputs_[i]);
+}
+
+double OpCall::Scalar(size_t i) const {
+  if (spec(i).numel() != 1) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("input {} must have one element, got {}", i, ToString(spec(i))));
+  }
+  return ToHost<double>(inputs_[i])[0];
+}
+
+int OpCall::Axis(std::string_view name, int64_t fallback, size_t i) const {
+  return NormalizeAxis(attributes_.Int(name, fallback), rank(i), std::string(name).c_str());
+}
+
+void OpCall::RequireSameType(size_t i) const {
+  if (dtype(i) == dtype(0)) return;
+  throw Error(reason::kDtypeMismatch, fmt::format("input 0 is {}, input {} is {}: types differ",
+                                                  ToString(spec(0)), i, ToString(spec(i))));
+}
+
+Value VjpCall::input(size_t i) const { return Saved(node_.inputs()[i], "input", i); }
+
+Value VjpCall::output(size_t i) const {
+  return Saved(node_.output(static_cast<int>(i)), "output", i);
+}
+
+Value VjpCall::Saved(const Value& value, const char* kind, size_t i) const {
+  if (!value) return value;
+  if (node_.freed() || value.slot()->state == Slot::State::kFreed) {
+    throw Error(reason::kGraphFreed,
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after they have already been freed). Saved intermediate values of the "
+                "graph are freed when you call .backward() or autograd.grad(). Specify "
+                "retain_graph=True if you need to backward through the graph a second time or if "
+                "you need to access saved tensors after calling backward.");
+  }
+  const bool declared = kind[0] == 'i' ? node_.op().saves.Input(i) : node_.op().saves.Output(i);
+  if (!declared) {
+    throw Error(reason::kInternal,
+                fmt::format("the VJP of {} reads {} {}, which `saves` does not name",
+                            node_.op().name, kind, i));
+  }
+  return value;
+}
+
+}  // namespace gradwire

@@ -1,0 +1,146 @@
+#include "graph/trace.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "graph/op_call.h"
+
+namespace gradwire {
+namespace {
+
+thread_local Trace* current_trace = nullptr;
+
+void CheckArity(const OpDef& op, const Values& inputs, int num_outputs) {
+  const auto count = static_cast<int>(inputs.size());
+  const auto given = static_cast<int>(
+      std::count_if(inputs.begin(), inputs.end(), [](const Value& v) { return bool(v); }));
+  bool missing = count < op.inputs.min;
+  for (int i = 0; i < std::min(count, op.inputs.min); ++i) missing |= !inputs[size_t(i)];
+  if (missing || count > op.inputs.max) {
+    const std::string wanted = op.inputs.max == kVariadic ? "or more"
+                               : op.inputs.min == op.inputs.max
+                                   ? "exactly"
+                                   : fmt::format("to {}", op.inputs.max);
+    throw Error(reason::kInvalidArgument,
+                fmt::format("takes {} {} inputs, got {}", op.inputs.min, wanted, given));
+  }
+  if (num_outputs > op.outputs.max) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("has at most {} outputs, {} asked for", op.outputs.max, num_outputs));
+  }
+}
+
+void CheckAttributes(const OpDef& op, const Attributes& attributes) {
+  for (const auto& [name, value] : attributes.entries()) {
+    if (std::find(op.attributes.begin(), op.attributes.end(), name) == op.attributes.end()) {
+      throw Error(reason::kInvalidArgument, fmt::format("has no attribute '{}'", name));
+    }
+  }
+}
+
+// The element type that `types` speaks of, once it is known.
+DType MainType(const Values& inputs, const Specs& outputs) {
+  if (!inputs.empty() && inputs[0]) return inputs[0].dtype();
+  return outputs.empty() ? DType::kUndefined : outputs[0].dtype;
+}
+
+[[noreturn]] void RefuseType(const OpDef& op, DType dtype) {
+  throw Error(reason::kOpUnsupported, fmt::format("element type {} is not supported; supported: {}",
+                                                  Name(dtype), op.types.ToString()));
+}
+
+// Whether a 16-bit float call is to be computed in float32.
+bool NeedsWidening(const OpDef& op, const Values& inputs) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [&](const Value& v) { return v && kHalves.Contains(v.dtype()); }) &&
+         op.types.Contains(DType::kFloat32) && !op.types.Contains(DType::kFloat16);
+}
+
+Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs,
+                    std::string_view label) {
+  DType narrow = DType::kUndefined;
+  for (Value& value : inputs) {
+    if (!value || !kHalves.Contains(value.dtype())) continue;
+    if (narrow == DType::kUndefined) narrow = value.dtype();
+    value = Call("Cast", {value}, {{"to", int64_t{static_cast<int>(DType::kFloat32)}}});
+  }
+  Values outputs = Apply(op, std::move(inputs), std::move(attributes), num_outputs, label);
+  for (Value& value : outputs) {
+    if (!value || value.dtype() != DType::kFloat32) continue;
+    value = Call("Cast", {value}, {{"to", int64_t{static_cast<int>(narrow)}}});
+  }
+  return outputs;
+}
+
+bool AnyRequiresGrad(const Values& inputs) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const Value& v) { return v && v.requires_grad(); });
+}
+
+Values MakeNode(const OpDef& op, Values inputs, Attributes attributes, Specs specs, bool recorded,
+                std::string_view label) {
+  auto node = std::make_shared<Node>(&op, std::move(inputs), std::move(attributes), recorded);
+  if (!label.empty()) node->set_label(std::string(label));
+  for (TensorSpec& spec : specs) node->AddOutput(std::move(spec));
+  Values outputs;
+  for (size_t i = 0; i < node->num_outputs(); ++i) {
+    outputs.push_back(node->output(static_cast<int>(i)));
+  }
+  return outputs;
+}
+
+}  // namespace
+
+Trace& Trace::Current() { return *current_trace; }
+
+// SplitMix64 (Steele, Lea and Flood, 2014): any state is a good one.
+uint64_t Trace::NextSeed() {
+  uint64_t z = (random_state_ += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+TraceScope::TraceScope(Trace& trace) : previous_(std::exchange(current_trace, &trace)) {}
+TraceScope::~TraceScope() { current_trace = previous_; }
+
+RecordingScope::RecordingScope(bool recording)
+    : previous_(std::exchange(Trace::Current().recording_, recording)) {}
+RecordingScope::~RecordingScope() { Trace::Current().recording_ = previous_; }
+
+Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs,
+             std::string_view label) {
+  CheckArity(op, inputs, num_outputs);
+  CheckAttributes(op, attributes);
+  if (NeedsWidening(op, inputs)) {
+    return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs, label);
+  }
+  if (!inputs.empty() && inputs[0] && !op.types.Contains(inputs[0].dtype())) {
+    RefuseType(op, inputs[0].dtype());
+  }
+  Trace& trace = Trace::Current();
+  const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
+  const bool has_kernel = op.alias || KernelOn(op, trace.stream().device().type) != nullptr;
+  const OpCall call(op, inputs, attributes, num_outputs);
+  if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
+  Specs specs = op.infer(call);
+  for (const TensorSpec& spec : specs) CheckSpec(spec);
+  if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
+  return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded, label);
+}
+
+Values ApplyAll(std::string_view name, Values inputs, Attributes attributes, int num_outputs) {
+  const size_t colons = name.find("::");
+  const bool qualified = colons != std::string_view::npos;
+  const OpDef& op = Registry::Global().Latest(qualified ? name.substr(colons + 2) : name,
+                                              qualified ? name.substr(0, colons) : "");
+  return Apply(op, std::move(inputs), std::move(attributes), num_outputs);
+}
+
+Value Call(std::string_view name, Values inputs, Attributes attributes) {
+  return ApplyAll(name, std::move(inputs), std::move(attributes), 1)[0];
+}
+
+}  // namespace gradwire

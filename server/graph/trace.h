@@ -1,0 +1,85 @@
+// Tracing: operators are recorded as nodes with known specs, and run later.
+#ifndef GRADWIRE_GRAPH_TRACE_H_
+#define GRADWIRE_GRAPH_TRACE_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "backend/backend.h"
+#include "graph/op.h"
+
+namespace gradwire {
+
+// Computes values that the trace itself needs (exec/ implements it).
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+  // Makes each value ready().
+  virtual void Evaluate(std::span<const Value> values) = 0;
+};
+
+// What operators traced by this thread belong to. One is current while a TraceScope lives.
+class Trace {
+ public:
+  Trace(Stream& stream, Evaluator& evaluator, uint64_t& random_state)
+      : stream_(stream), evaluator_(evaluator), random_state_(random_state) {}
+
+  // REQUIRES: a TraceScope is alive on this thread.
+  static Trace& Current();
+
+  Stream& stream() { return stream_; }
+  Evaluator& evaluator() { return evaluator_; }
+  // A fresh seed for a random operator, drawn from the session's state.
+  uint64_t NextSeed();
+  bool recording() const { return recording_; }
+
+ private:
+  friend class TraceScope;
+  friend class RecordingScope;
+  Stream& stream_;
+  Evaluator& evaluator_;
+  uint64_t& random_state_;
+  bool recording_ = true;
+};
+
+class TraceScope {
+ public:
+  explicit TraceScope(Trace& trace);
+  ~TraceScope();
+  TraceScope(const TraceScope&) = delete;
+  TraceScope& operator=(const TraceScope&) = delete;
+
+ private:
+  Trace* previous_;
+};
+
+// Turns the recording of autograd graphs on or off while it lives.
+class RecordingScope {
+ public:
+  explicit RecordingScope(bool recording);
+  ~RecordingScope();
+  RecordingScope(const RecordingScope&) = delete;
+  RecordingScope& operator=(const RecordingScope&) = delete;
+
+ private:
+  bool previous_;
+};
+
+// Traces one call and returns its outputs, of which at least one and at most `num_outputs` are
+// asked for. Checks arity, attributes and element types; then decomposes, or infers and makes a
+// node, recorded when an input requires grad. 16-bit floats are computed in float32 and rounded
+// back where the row does not list them. Throws what `infer` throws, OP_UNSUPPORTED for an element
+// type that the row lacks.
+Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs = 1,
+             std::string_view label = {});
+
+// Apply of the newest version by name; `name` may carry a domain: "gradwire::Slice".
+Values ApplyAll(std::string_view name, Values inputs, Attributes attributes, int num_outputs);
+// The same for one output: the way formulas call operators that formula.h does not spell.
+Value Call(std::string_view name, Values inputs, Attributes attributes = {});
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_GRAPH_TRACE_H_
