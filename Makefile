@@ -1,0 +1,76 @@
+# Every command of the project. `make` lists them; each does the set-up that it needs.
+PRESET ?= release
+SERVER := build/$(PRESET)/gradwire-server
+PYTHON := .venv/bin/python
+STUBS := client/python/gradwire/_proto/gradwire/v1/gradwire_pb2.py
+# One job a core, but no more than one for each 2 GiB of free memory.
+JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
+                                     print m < 1 ? 1 : m < n ? m : n}' /proc/meminfo)
+TEST := $(PYTHON) tests/run.py
+
+.PHONY: help setup stubs configure build demo run lint format clean
+.PHONY: test test-unit test-ops test-e2e test-onnx test-asan test-tsan
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: build/setup.stamp  ## install what is missing: Debian packages, Python environment
+
+ifeq ($(wildcard $(PYTHON)),)
+.PHONY: build/setup.stamp
+endif
+build/setup.stamp: scripts/setup.sh deploy/packages/build.txt deploy/packages/test.txt \
+                   tests/requirements.txt client/python/pyproject.toml
+	@scripts/setup.sh
+	@mkdir -p build && touch $@
+
+stubs: $(STUBS)  ## generate the Python stubs of the .proto files
+
+$(STUBS): scripts/python_stubs.sh $(wildcard proto/gradwire/v1/*.proto) | setup
+	@scripts/python_stubs.sh
+
+configure: build/$(PRESET)/build.ninja
+
+build/$(PRESET)/build.ninja: CMakePresets.json | setup
+	cmake --preset $(PRESET)
+
+build: configure  ## build the server and the C++ tests (PRESET=release|debug|asan|tsan|cuda)
+	cmake --build --preset $(PRESET) -j $(JOBS)
+
+demo: build stubs  ## train two models on a server on this machine
+	$(PYTHON) client/python/examples/demo.py --server $(SERVER) --out build/demo
+
+run: build  ## serve until Ctrl-C
+	$(SERVER)
+
+test:  ## everything; ends with 'N passed, N failed'
+	@$(MAKE) --no-print-directory setup stubs || { echo '0 passed, 1 failed'; exit 1; }
+	@$(TEST) build lint unit ops e2e onnx
+
+test-unit: stubs  ## C++ unit tests
+	@$(TEST) build unit
+
+test-ops: stubs  ## operators against their oracles
+	@$(TEST) build ops
+
+test-e2e: stubs  ## a server and the Python client
+	@$(TEST) build e2e
+
+test-onnx: stubs  ## the ONNX backend test suite
+	@$(TEST) build onnx
+
+test-asan: setup  ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(TEST) --preset asan build unit ops
+
+test-tsan: setup  ## C++ unit tests under ThreadSanitizer
+	@$(TEST) --preset tsan build unit
+
+lint: stubs configure  ## formatting, size limits, layering, clang-tidy, mypy
+	@cmake --build --preset $(PRESET) --target gradwire_proto
+	@$(TEST) lint
+
+format: setup  ## format the C++ sources
+	@$(PYTHON) tests/lint/format.py --fix
+
+clean:  ## remove everything that was built or installed here
+	rm -rf build .venv client/python/gradwire/_proto

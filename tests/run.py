@@ -1,0 +1,126 @@
+"""Runs parts of the test suite and ends with the line `N passed, N failed`.
+
+Each part is a command that leaves a JUnit-style XML file (GoogleTest, pytest and tests/lint all write
+one); its test cases are what is counted. Every part runs, whatever became of those before it. A part
+that breaks off, times out or leaves no result counts as one failure.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "test-results"
+TIMEOUT_SECONDS = 3600
+
+
+@dataclasses.dataclass
+class Outcome:
+    """The test cases of one part."""
+
+    passed: int = 0
+    failed: list[str] = dataclasses.field(default_factory=list)
+    not_run: list[str] = dataclasses.field(default_factory=list)
+
+
+def command_of(part: str, preset: str, xml: pathlib.Path) -> list[str]:
+    """The command that runs `part` and writes its results to `xml`."""
+    binaries = ROOT / "build" / preset
+    pytest = [sys.executable, "-m", "pytest", "-q", f"--junitxml={xml}"]
+    return {
+        "build": ["make", "build", f"PRESET={preset}"],
+        "lint": [sys.executable, "tests/lint/run.py", f"--xml={xml}", f"--preset={preset}"],
+        "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
+        "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
+        "e2e": [*pytest, "tests/e2e"],
+        "onnx": [*pytest, "-rP", "tests/conformance"],
+    }[part]
+
+
+PARTS = ["build", "lint", "unit", "ops", "e2e", "onnx"]
+
+
+def environment(preset: str) -> dict[str, str]:
+    """What the commands find in their environment."""
+    env = dict(os.environ)
+    env.pop("MAKEFLAGS", None)
+    env["GRADWIRE_SERVER"] = str(ROOT / "build" / preset / "gradwire-server")
+    env["UBSAN_OPTIONS"] = "print_stacktrace=1"
+    if preset == "tsan":
+        # GCC's OpenMP runtime is not instrumented: its barriers would be reported as races.
+        env["GRADWIRE_THREADS"] = env["OMP_NUM_THREADS"] = "1"
+    return env
+
+
+def parse(xml: pathlib.Path) -> Outcome:
+    """Counts the test cases in a JUnit-style file."""
+    outcome = Outcome()
+    for case in ElementTree.parse(xml).iter("testcase"):
+        name = f"{case.get('classname')}.{case.get('name')}"
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failed.append(name)
+        elif skipped is not None or case.get("status") == "notrun":
+            reason = "disabled" if skipped is None else skipped.get("message")
+            outcome.not_run.append(f"{name}: {reason}")
+        else:
+            outcome.passed += 1
+    return outcome
+
+
+def run_part(part: str, preset: str) -> Outcome:
+    """Runs one part; what it prints goes to the terminal."""
+    xml = RESULTS / f"{preset}-{part}.xml"
+    xml.unlink(missing_ok=True)
+    print(f"== {part} ==", flush=True)
+    started = time.monotonic()
+    try:
+        code = subprocess.run(
+            command_of(part, preset, xml), cwd=ROOT, env=environment(preset), timeout=TIMEOUT_SECONDS
+        ).returncode
+        problem = f"exit status {code}" if code else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+
+    if part == "build":
+        outcome = Outcome() if problem else Outcome(passed=1)
+    elif xml.exists():
+        outcome = parse(xml)
+        if not outcome.passed and not outcome.failed:
+            problem = problem or "no test case ran"
+    else:
+        outcome = Outcome()
+        problem = problem or "no results"
+    if problem and not outcome.failed:
+        outcome.failed.append(f"{part}: {problem}")
+
+    seconds = time.monotonic() - started
+    print(f"{part}: {outcome.passed} passed, {len(outcome.failed)} failed ({seconds:.0f} s)", flush=True)
+    return outcome
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="release", help="the build to test")
+    parser.add_argument("parts", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    arguments = parser.parse_args()
+
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    outcomes = [run_part(part, arguments.preset) for part in arguments.parts]
+    print("== summary ==")
+    for line in (line for outcome in outcomes for line in outcome.not_run):
+        print(f"not run: {line}")
+    for line in (line for outcome in outcomes for line in outcome.failed):
+        print(f"FAILED: {line}")
+    failed = sum(len(outcome.failed) for outcome in outcomes)
+    print(f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
