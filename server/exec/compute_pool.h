@@ -1,0 +1,61 @@
+// The threads that compute, and the order of a session's commands.
+#ifndef GRADWIRE_EXEC_COMPUTE_POOL_H_
+#define GRADWIRE_EXEC_COMPUTE_POOL_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace gradwire {
+
+// One worker a CPU. A command that runs alone gives its loops all CPUs; when several run, each gets
+// its share, so that workers and their OpenMP teams together never exceed the CPUs. Thread-safe.
+class ComputePool {
+ public:
+  explicit ComputePool(int cpus);
+  // Runs what is queued, then stops.
+  ~ComputePool();
+  ComputePool(const ComputePool&) = delete;
+  ComputePool& operator=(const ComputePool&) = delete;
+
+  void Post(std::function<void()> task);
+  int cpus() const { return cpus_; }
+  // Sets the calling worker's loop threads to its share of the CPUs. Called between operators too,
+  // since other commands come and go meanwhile.
+  void ShareCpus() const;
+
+ private:
+  void Work();
+
+  const int cpus_;
+  std::atomic<int> running_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> queue_;
+  bool stopping_ = false;
+  std::vector<std::thread> workers_;
+};
+
+// A first-in first-out queue of tasks that run one at a time on the pool; after each, other strands
+// get their turn. Thread-safe; tasks keep the strand alive.
+class Strand : public std::enable_shared_from_this<Strand> {
+ public:
+  explicit Strand(ComputePool& pool) : pool_(pool) {}
+  void Post(std::function<void()> task);
+
+ private:
+  void RunOne();
+
+  ComputePool& pool_;
+  std::mutex mutex_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_EXEC_COMPUTE_POOL_H_

@@ -1,0 +1,67 @@
+// Programs: ONNX nodes in our own words, ready to be traced.
+#ifndef GRADWIRE_SESSION_PROGRAM_H_
+#define GRADWIRE_SESSION_PROGRAM_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "graph/op.h"
+
+namespace gradwire {
+
+// One operator call by names. What this server cannot run is kept with the reason, and refused when
+// it is run.
+struct NodeDef {
+  std::string op_type;
+  std::string label;  // the client's node name, or ""
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+  Attributes attributes;
+  const OpDef* op = nullptr;
+  std::optional<Error> refusal;
+};
+
+// Opset version by domain; the newest where a domain is missing.
+using OpsetImports = std::map<std::string, int64_t>;
+
+// Finds the row for (domain, op_type) under the imports, or the refusal that says why there is
+// none.
+void ResolveOp(NodeDef& node, const std::string& domain, const OpsetImports& imports);
+
+// "node 3 'fc1' (Gemm)".
+std::string Describe(const NodeDef& node, size_t index);
+
+// A value that a program takes or makes. Extents: a number, a name, or unknown.
+struct ValueInfo {
+  struct Dim {
+    std::optional<int64_t> extent;
+    std::string name;
+  };
+  std::string name;
+  DType dtype = DType::kUndefined;
+  std::optional<std::vector<Dim>> dims;
+};
+
+struct Program {
+  std::string name;
+  std::vector<NodeDef> nodes;
+  std::vector<ValueInfo> inputs;  // initializers left out
+  std::vector<ValueInfo> outputs;
+  // Session name of each initializer.
+  std::map<std::string, std::string> parameters;
+  // The program as an onnx.ModelProto whose initializers are inputs; for SaveSession.
+  std::string onnx;
+
+  // Names of the operators used, and of those that cannot run here; sorted, each once.
+  std::vector<std::string> Operators() const;
+  std::vector<std::string> Unsupported() const;
+};
+using ProgramPtr = std::shared_ptr<const Program>;
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_SESSION_PROGRAM_H_

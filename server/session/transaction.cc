@@ -1,0 +1,211 @@
+#include "session/transaction.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "core/error.h"
+#include "graph/formula.h"
+#include "session/session.h"
+
+namespace gradwire {
+namespace {
+
+constexpr std::string_view kGradPrefix = "grad/";
+constexpr size_t kMaxNameBytes = 512;
+
+void CheckName(const std::string& name) {
+  if (!name.empty() && name.size() <= kMaxNameBytes) return;
+  throw Error(reason::kInvalidArgument,
+              fmt::format("a tensor's name has 1 to {} bytes, got {}", kMaxNameBytes, name.size()));
+}
+
+}  // namespace
+
+Transaction::Transaction(Session& session, std::function<void()> between_ops)
+    : session_(session),
+      random_state_(session.random_state_),
+      executor_(*session.stream_, std::move(between_ops)),
+      trace_(*session.stream_, executor_, random_state_),
+      scope_(trace_) {}
+
+Transaction::~Transaction() {
+  if (committed_) return;
+  for (const NodePtr& node : freed_) node->MarkFreed(false);
+}
+
+const Value* Transaction::Find(const std::string& name) const {
+  if (const auto changed = changes_.find(name); changed != changes_.end()) {
+    return changed->second.has_value() ? &*changed->second : nullptr;
+  }
+  const auto found = session_.names_.find(name);
+  return found == session_.names_.end() ? nullptr : &found->second;
+}
+
+const Value& Transaction::Look(const std::string& name) const {
+  if (const Value* value = Find(name)) return *value;
+  throw Error(reason::kTensorNotFound, fmt::format("there is no tensor '{}'", name))
+      .With("tensor", name);
+}
+
+void Transaction::Bind(const std::string& name, Value value) {
+  CheckName(name);
+  changes_[name] = std::move(value);
+}
+
+void Transaction::Unbind(const std::string& name) { changes_[name] = std::nullopt; }
+
+TensorInfo Transaction::Info(const std::string& name, const Value& value) const {
+  const NodePtr node = value.grad_fn();
+  TensorInfo info{name, value.spec(), value.requires_grad(), node == nullptr,
+                  {},   {},           session_.device()};
+  if (node) info.grad_fn = node->op().name;
+  std::string grad = std::string(kGradPrefix) + name;
+  if (Find(grad) != nullptr) info.grad = std::move(grad);
+  return info;
+}
+
+std::vector<std::string> Transaction::NamesWith(const std::string& prefix) const {
+  std::map<std::string, bool> bound;
+  const auto starts = [&](const std::string& name) { return name.starts_with(prefix); };
+  for (auto it = session_.names_.lower_bound(prefix);
+       it != session_.names_.end() && starts(it->first); ++it) {
+    bound[it->first] = true;
+  }
+  for (auto it = changes_.lower_bound(prefix); it != changes_.end() && starts(it->first); ++it) {
+    bound[it->first] = it->second.has_value();
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, is_bound] : bound) {
+    if (is_bound) names.push_back(name);
+  }
+  return names;
+}
+
+NamedValue Transaction::Target(const std::string& name, const Value& value) {
+  targets_.push_back(value);
+  return {name, value};
+}
+
+std::vector<Value> Transaction::LookAll(const std::vector<std::string>& names) const {
+  std::vector<Value> values;
+  for (const std::string& name : names) values.push_back(Look(name));
+  return values;
+}
+
+std::vector<TensorInfo> Transaction::Put(std::vector<NamedTensor> tensors, bool requires_grad) {
+  std::vector<TensorInfo> infos;
+  for (auto& [name, tensor] : tensors) {
+    if (requires_grad && !kGradTypes.Contains(tensor.dtype())) {
+      throw Error(reason::kDtypeMismatch,
+                  fmt::format("only Tensors of floating point and complex dtype can require "
+                              "gradients; '{}' is {}",
+                              name, ToString(tensor.spec())))
+          .With("tensor", name);
+    }
+    Value value(std::move(tensor));
+    if (requires_grad) value.slot()->leaf = std::make_shared<Leaf>(Leaf{name});
+    Bind(name, value);
+    infos.push_back(Info(name, value));
+  }
+  return infos;
+}
+
+std::vector<NamedValue> Transaction::Fetch(const std::vector<std::string>& names) {
+  std::vector<NamedValue> fetched;
+  for (const std::string& name : names) fetched.push_back(Target(name, Look(name)));
+  return fetched;
+}
+
+TensorInfo Transaction::Detach(const std::string& from, const std::string& to, bool requires_grad) {
+  const Value& source = Look(from);
+  if (requires_grad && !kGradTypes.Contains(source.dtype())) {
+    throw Error(reason::kDtypeMismatch,
+                fmt::format("only Tensors of floating point and complex dtype can require "
+                            "gradients; '{}' is {}",
+                            from, ToString(source.spec())))
+        .With("tensor", from);
+  }
+  const RecordingScope recording(false);
+  Value detached = Call("gradwire::Detach", {source});
+  if (requires_grad) detached.slot()->leaf = std::make_shared<Leaf>(Leaf{to});
+  Bind(to, detached);
+  return Info(to, detached);
+}
+
+TensorInfo Transaction::Copy(const std::string& from, const std::string& to) {
+  const Value value = Look(from);
+  Bind(to, value);
+  return Info(to, value);
+}
+
+void Transaction::Delete(const std::vector<std::string>& names, bool missing_ok) {
+  for (const std::string& name : names) {
+    if (!missing_ok) Look(name);
+    Unbind(name);
+  }
+}
+
+std::vector<TensorInfo> Transaction::ListTensors(const std::string& prefix) const {
+  std::vector<TensorInfo> infos;
+  for (const std::string& name : NamesWith(prefix)) infos.push_back(Info(name, Look(name)));
+  return infos;
+}
+
+TensorInfo Transaction::DescribeTensor(const std::string& name) const {
+  return Info(name, Look(name));
+}
+
+Value Transaction::GetGraph(const std::string& name) const { return Look(name); }
+
+void Transaction::LoadProgram(Program program, std::vector<NamedTensor> initializers,
+                              bool trainable) {
+  if (program.name.empty()) {
+    throw Error(reason::kInvalidArgument, "a program needs a name");
+  }
+  for (auto& [name, tensor] : initializers) {
+    const bool leaf = trainable && kGradTypes.Contains(tensor.dtype());
+    std::vector<NamedTensor> one;
+    one.emplace_back(program.parameters.at(name), std::move(tensor));
+    Put(std::move(one), leaf);
+  }
+  std::string name = program.name;
+  programs_[std::move(name)] = std::make_shared<const Program>(std::move(program));
+}
+
+void Transaction::UnloadProgram(const std::string& name) {
+  if (!session_.programs_.contains(name)) {
+    throw Error(reason::kProgramNotFound, fmt::format("there is no program '{}'", name))
+        .With("program", name);
+  }
+  programs_[name] = nullptr;
+}
+
+void Transaction::Commit() {
+  std::vector<Value> targets = targets_;
+  for (const auto& [name, value] : changes_) {
+    if (value.has_value()) targets.push_back(*value);
+  }
+  executor_.Evaluate(targets);
+  for (auto& [name, value] : changes_) {
+    if (value.has_value()) {
+      session_.names_[name] = value->WithoutTrace();
+    } else {
+      session_.names_.erase(name);
+    }
+  }
+  for (auto& [name, program] : programs_) {
+    if (program != nullptr) {
+      session_.programs_[name] = std::move(program);
+    } else {
+      session_.programs_.erase(name);
+    }
+  }
+  for (const NodePtr& node : freed_) {
+    if (node->has_run()) node->DropFreed();
+  }
+  session_.random_state_ = random_state_;
+  committed_ = true;
+}
+
+}  // namespace gradwire
