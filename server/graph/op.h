@@ -121,10 +121,11 @@ inline bool HasGradient(const OpDef& op) {
 
 #define GRADWIRE_CONCAT_INNER(a, b) a##b
 #define GRADWIRE_CONCAT(a, b) GRADWIRE_CONCAT_INNER(a, b)
-// GRADWIRE_OP({.name = "Relu", ...}); at namespace scope of a file in server/ops/.
+// GRADWIRE_OP({.name = "Relu", ...}), or of an expression that is an OpDef; at namespace scope of a
+// file in server/ops/.
 #define GRADWIRE_OP(...)                                             \
   [[maybe_unused]] const bool GRADWIRE_CONCAT(kOpRow, __COUNTER__) = \
-      ::gradwire::Registry::Global().Add(::gradwire::OpDef __VA_ARGS__)
+      ::gradwire::Registry::Global().Add(__VA_ARGS__)
 
 }  // namespace gradwire
 
