@@ -1,0 +1,58 @@
+#include "tests/ops/op_case.h"
+
+namespace gradwire::testing {
+namespace {
+
+OP_CASES(
+    Arithmetic, {.op = "Add", .inputs = {Normal({2, 3}), Normal({2, 3})}},
+    {.op = "Add", .inputs = {Normal({2, 3}), Normal({3})}},
+    {.op = "Add", .inputs = {Normal({3}), Normal({2, 3})}},
+    {.op = "Add", .inputs = {Normal({4, 1, 3}), Normal({2, 1})}},
+    {.op = "Add", .inputs = {Normal({}), Normal({})}},
+    {.op = "Add", .inputs = {Normal({0, 3}), Normal({3})}},
+    {.op = "Add",
+     .inputs = {Elements({2, 2}, {1, 2, 3, 4}), Elements({2, 1}, {10, 20})},
+     .expect = {{11, 12, 23, 24}}},
+    {.op = "Add",
+     .inputs = {Ints({2}, {127, -128}, DType::kInt8), Ints({2}, {1, -1}, DType::kInt8)},
+     .expect = {{-128, 127}},
+     .order = 0},
+    {.op = "Add",
+     .inputs = {Normal({2, 3, 4}), Normal({3})},
+     .attributes = {{"broadcast", int64_t{1}}, {"axis", int64_t{1}}},
+     .opset = 6},
+    {.op = "Add",
+     .inputs = {Normal({2, 3, 4}), Normal({3, 4})},
+     .attributes = {{"broadcast", int64_t{1}}, {"consumed_inputs", std::vector<int64_t>{0, 0}}},
+     .opset = 1},
+    {.op = "Add", .inputs = {Normal({2, 3}), Normal({3})}, .opset = 6, .error = "SHAPE_MISMATCH"},
+    {.op = "Add", .inputs = {Normal({2, 3}), Normal({4})}, .error = "SHAPE_MISMATCH"},
+    {.op = "Add", .inputs = {Normal({2}), Ints({2}, {1, 2})}, .error = "DTYPE_MISMATCH"},
+    {.op = "Sub", .inputs = {Normal({2, 3, 4}), Normal({3, 1})}},
+    {.op = "Sub",
+     .inputs = {Ints({3}, {1, 2, 3}, DType::kUint8), Ints({}, {2}, DType::kUint8)},
+     .expect = {{255, 0, 1}},
+     .order = 0},
+    {.op = "Mul", .inputs = {Normal({2, 3}), Normal({2, 3})}},
+    {.op = "Mul", .inputs = {Normal({5, 1, 2}), Normal({3, 1})}},
+    {.op = "Mul", .inputs = {Normal({}), Normal({4})}},
+    {.op = "Mul", .inputs = {Normal({2, 3}), Fixed(Normal({3}))}},
+    {.op = "Mul",
+     .inputs = {Ints({2}, {65535, 3}, DType::kUint16), Ints({2}, {65535, 5}, DType::kUint16)},
+     .expect = {{1, 15}},
+     .order = 0},
+    {.op = "Div", .inputs = {Normal({2, 3}), Uniform({2, 3}, 0.5, 2)}},
+    {.op = "Div", .inputs = {Normal({3}), Uniform({2, 1}, -2, -0.5)}},
+    {.op = "Div",
+     .inputs = {Ints({4}, {7, -7, 7, -128}, DType::kInt8), Ints({4}, {2, 2, 0, -1}, DType::kInt8)},
+     .expect = {{3, -3, 0, -128}},
+     .order = 0},
+    {.op = "Neg", .inputs = {Normal({2, 3})}}, {.op = "Neg", .inputs = {Normal({})}, .opset = 1},
+    {.op = "Neg",
+     .inputs = {Ints({2}, {5, -128}, DType::kInt8)},
+     .expect = {{-5, -128}},
+     .order = 0},
+    {.op = "Neg", .inputs = {Ints({1}, {5}, DType::kUint8)}, .error = "OP_UNSUPPORTED"});
+
+}  // namespace
+}  // namespace gradwire::testing
