@@ -44,8 +44,8 @@ run: build  ## serve until Ctrl-C
 	$(SERVER)
 
 test:  ## everything; ends with 'N passed, N failed'
-	@$(MAKE) --no-print-directory setup stubs || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build lint unit ops e2e onnx
+	@$(MAKE) -s --no-print-directory setup stubs || { echo '0 passed, 1 failed'; exit 1; }
+	@$(TEST) build tools lint unit ops e2e onnx
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit

@@ -33,7 +33,8 @@ def command_of(part: str, preset: str, xml: pathlib.Path) -> list[str]:
     binaries = ROOT / "build" / preset
     pytest = [sys.executable, "-m", "pytest", "-q", f"--junitxml={xml}"]
     return {
-        "build": ["make", "build", f"PRESET={preset}"],
+        "build": ["make", "--no-print-directory", "build", f"PRESET={preset}"],
+        "tools": [*pytest, "tests/tools"],
         "lint": [sys.executable, "tests/lint/run.py", f"--xml={xml}", f"--preset={preset}"],
         "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
@@ -42,7 +43,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path) -> list[str]:
     }[part]
 
 
-PARTS = ["build", "lint", "unit", "ops", "e2e", "onnx"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx"]
 
 
 def environment(preset: str) -> dict[str, str]:
@@ -67,7 +68,7 @@ def parse(xml: pathlib.Path) -> Outcome:
             outcome.failed.append(name)
         elif skipped is not None or case.get("status") == "notrun":
             reason = "disabled" if skipped is None else skipped.get("message")
-            outcome.not_run.append(f"{name}: {reason}")
+            outcome.not_run.append(" ".join(f"{name}: {reason}".split()))
         else:
             outcome.passed += 1
     return outcome
@@ -89,13 +90,13 @@ def run_part(part: str, preset: str) -> Outcome:
 
     if part == "build":
         outcome = Outcome() if problem else Outcome(passed=1)
-    elif xml.exists():
-        outcome = parse(xml)
+    else:
+        try:
+            outcome = parse(xml)
+        except (OSError, ElementTree.ParseError):
+            outcome = Outcome()
         if not outcome.passed and not outcome.failed:
             problem = problem or "no test case ran"
-    else:
-        outcome = Outcome()
-        problem = problem or "no results"
     if problem and not outcome.failed:
         outcome.failed.append(f"{part}: {problem}")
 

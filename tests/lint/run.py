@@ -18,7 +18,10 @@ import words
 def run(name: str, check: Callable[[], list[str]]) -> ElementTree.Element:
     """Runs one kind and prints what it found."""
     started = time.monotonic()
-    problems = check()
+    try:
+        problems = check()
+    except Exception as error:  # the other kinds must still run
+        problems = [f"{name} broke off: {error!r}"]
     for problem in problems:
         print(problem)
     seconds = time.monotonic() - started
