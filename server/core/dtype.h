@@ -88,6 +88,12 @@ inline constexpr DTypeSet kInts = kSignedInts | kUnsignedInts;
 inline constexpr DTypeSet kNumbers = kFloats | kInts;
 inline constexpr DTypeSet kBool = DType::kBool;
 inline constexpr DTypeSet kDense = kNumbers | kBool | kHalves;
+// All that a tensor holds: strings are not among it.
+inline constexpr DTypeSet kAnyType =
+    kDense | (DType::kComplex64 | DType::kComplex128) |
+    (DType::kFloat8E4M3FN | DType::kFloat8E4M3FNUZ) |
+    (DType::kFloat8E5M2 | DType::kFloat8E5M2FNUZ) | (DType::kUint4 | DType::kInt4) |
+    (DType::kFloat4E2M1 | DType::kFloat8E8M0) | (DType::kUint2 | DType::kInt2);
 inline constexpr DTypeSet kGradTypes =
     kFloats | kHalves | (DType::kComplex64 | DType::kComplex128);  // may require grad
 

@@ -1,0 +1,60 @@
+// Loops over arrays that are read or written in another order than they lie in.
+#ifndef GRADWIRE_OPS_STRIDED_H_
+#define GRADWIRE_OPS_STRIDED_H_
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+
+namespace gradwire {
+
+// Goes through the indices of `dims` in row-major order, keeping the offset that the current one
+// has under `strides`.
+class Odometer {
+ public:
+  Odometer(const Dims& dims, const Dims& strides, int64_t start = 0)
+      : dims_(dims), strides_(strides), index_(dims.size(), 0) {
+    for (size_t i = dims.size(); i-- > 0 && start > 0;) {
+      index_[i] = start % dims[i];
+      start /= dims[i];
+      offset_ += index_[i] * strides[i];
+    }
+  }
+
+  int64_t offset() const { return offset_; }
+  void Next() {
+    for (size_t i = dims_.size(); i-- > 0;) {
+      offset_ += strides_[i];
+      if (++index_[i] < dims_[i]) return;
+      offset_ -= index_[i] * strides_[i];
+      index_[i] = 0;
+    }
+  }
+
+ private:
+  const Dims& dims_;
+  const Dims& strides_;
+  Dims index_;
+  int64_t offset_ = 0;
+};
+
+// Calls f.operator()<T>() with the unsigned T as wide as an element: for kernels that only move
+// elements of kDense types.
+template <class F>
+void DispatchWidth(DType dtype, F&& f) {
+  switch (BitWidth(dtype)) {
+    case 8:
+      return f.template operator()<uint8_t>();
+    case 16:
+      return f.template operator()<uint16_t>();
+    case 32:
+      return f.template operator()<uint32_t>();
+    default:
+      return f.template operator()<uint64_t>();
+  }
+}
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_OPS_STRIDED_H_
