@@ -7,11 +7,8 @@
 #include <random>
 
 #include "autograd/backward.h"
-#include "backend/cpu/cpu_backend.h"
-#include "backend/quota.h"
-#include "exec/executor.h"
 #include "graph/formula.h"
-#include "graph/trace.h"
+#include "tests/ops/bench.h"
 
 namespace gradwire::testing {
 namespace {
@@ -21,50 +18,9 @@ std::mt19937_64& Generator() {
   return generator;
 }
 
-// A device, a trace and an executor, as a session has them.
-class Bench {
- public:
-  Bench() : stream_(backend_.NewStream(std::make_shared<Quota>(0))) {}
-  Trace& trace() { return trace_; }
-
-  void Run(const Values& values) {
-    std::vector<Value> targets;
-    for (const Value& value : values) {
-      if (value) targets.push_back(value);
-    }
-    executor_.Evaluate(targets);
-  }
-
-  std::vector<double> Read(const Value& value) {
-    Run({value});
-    std::vector<double> elements(static_cast<size_t>(value.numel()));
-    Dispatch(DenseTypes{}, value.dtype(), [&]<class T>() {
-      const T* data = value.tensor().data<T>();
-      for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<double>(data[i]);
-    });
-    return elements;
-  }
-
-  Value Make(const Input& input, DType dtype, bool leaf) {
-    if (input.absent) return {};
-    Tensor tensor = AllocateTensor(*stream_, {dtype, input.dims});
-    Dispatch(DenseTypes{}, dtype, [&]<class T>() {
-      T* data = tensor.mutable_data<T>();
-      for (size_t i = 0; i < input.elements.size(); ++i)
-        data[i] = static_cast<T>(input.elements[i]);
-    });
-    Value value{std::move(tensor)};
-    if (leaf) value.slot()->leaf = std::make_shared<Leaf>();
-    return value;
-  }
-
- private:
-  CpuBackend backend_;
-  std::unique_ptr<Stream> stream_;
-  uint64_t random_state_ = 1;
-  Executor executor_{*stream_, [] {}};
-  Trace trace_{*stream_, executor_, random_state_};
-};
+Value MakeInput(Bench& bench, const Input& input, DType dtype, bool leaf) {
+  return input.absent ? Value() : bench.Make(input.dims, input.elements, dtype, leaf);
+}
 
 bool IsDifferentiated(const Input& input) {
   return input.dtype == DType::kFloat64 && input.differentiate && !input.absent;
@@ -74,7 +30,7 @@ Values CallCase(const OpCase& c, Bench& bench, DType float_type) {
   Values inputs;
   for (const Input& input : c.inputs) {
     const DType dtype = input.dtype == DType::kFloat64 ? float_type : input.dtype;
-    inputs.push_back(bench.Make(input, dtype, IsDifferentiated(input) && c.order > 0));
+    inputs.push_back(MakeInput(bench, input, dtype, IsDifferentiated(input) && c.order > 0));
   }
   const size_t colons = c.op.find("::");
   const bool qualified = colons != std::string::npos;
@@ -137,7 +93,7 @@ class Projection {
     Value s = Scalar(0, DType::kFloat64);
     for (size_t k = 0; k < leaves.size(); ++k) {
       if (!first.gradients[k]) continue;
-      const Value v = bench.Make(direction_[k], DType::kFloat64, false);
+      const Value v = MakeInput(bench, direction_[k], DType::kFloat64, false);
       s = s + Sum(first.gradients[k] * v, AllAxes(v.rank()), false);
     }
     bench.Run({s});
@@ -159,7 +115,7 @@ class Projection {
   Value Weighted(const OpCase& moved, Bench& bench, std::vector<Value>& leaves) {
     Values inputs;
     for (const Input& input : moved.inputs) {
-      inputs.push_back(bench.Make(input, input.dtype, IsDifferentiated(input)));
+      inputs.push_back(MakeInput(bench, input, input.dtype, IsDifferentiated(input)));
       if (IsDifferentiated(input)) leaves.push_back(inputs.back());
     }
     const size_t colons = moved.op.find("::");
@@ -173,7 +129,7 @@ class Projection {
       if (!outputs[i] || outputs[i].dtype() != DType::kFloat64) continue;
       if (weights_.size() <= i) weights_.resize(i + 1);
       if (weights_[i].elements.empty()) weights_[i] = Normal(outputs[i].dims());
-      const Value w = bench.Make(weights_[i], DType::kFloat64, false);
+      const Value w = MakeInput(bench, weights_[i], DType::kFloat64, false);
       total = total + Sum(outputs[i] * w, AllAxes(w.rank()), false);
     }
     return total;
