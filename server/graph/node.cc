@@ -13,11 +13,12 @@ Value::Value(Tensor tensor) : slot_(std::make_shared<Slot>()) {
   slot_->state = Slot::State::kReady;
 }
 
-bool Value::requires_grad() const {
-  return slot_->leaf != nullptr || (node_ != nullptr && node_->recorded());
-}
+bool Value::requires_grad() const { return slot_->leaf != nullptr || grad_fn() != nullptr; }
 
-NodePtr Value::grad_fn() const { return node_ != nullptr && node_->recorded() ? node_ : nullptr; }
+NodePtr Value::grad_fn() const {
+  const bool recorded = node_ != nullptr && node_->recorded() && kGradTypes.Contains(dtype());
+  return recorded ? node_ : nullptr;
+}
 
 Value Value::WithoutTensor(Slot::State state) const {
   auto slot = std::make_shared<Slot>();
