@@ -43,7 +43,12 @@ void CastCpu(KernelContext& context) {
   });
 }
 
-Values CastVjp(const VjpCall& call) { return {Cast(call.dy(), call.input_spec(0).dtype)}; }
+// Nothing flows through integers.
+Values CastVjp(const VjpCall& call) {
+  const DType from = call.input_spec(0).dtype;
+  if (!kGradTypes.Contains(from)) return {Value()};
+  return {Cast(call.dy(), from)};
+}
 
 Values CastLikeDecompose(const OpCall& call) {
   return {Call("Cast", {call.input(0)}, {{"to", int64_t{static_cast<int>(call.dtype(1))}}})};

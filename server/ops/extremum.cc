@@ -1,0 +1,153 @@
+// Max, Min, Clip; Sum and Mean of several arrays.
+#include <fmt/format.h>
+
+#include "graph/formula.h"
+#include "ops/binary_functors.h"
+#include "ops/elementwise.h"
+
+namespace gradwire {
+namespace {
+
+// Folds the inputs, of one type, by a binary operator.
+Value Fold(const OpCall& call, std::string_view name) {
+  if (call.num_inputs() == 1) return Call("Identity", {call.input(0)});
+  Value result = call.input(0);
+  for (size_t i = 1; i < call.num_inputs(); ++i) {
+    if (!call.has(i)) {
+      throw Error(reason::kInvalidArgument, fmt::format("input {} is left out", i));
+    }
+    call.RequireSameType(i);
+    result = Call(name, {result, call.input(i)});
+  }
+  return result;
+}
+
+Values MaxDecompose(const OpCall& call) { return {Fold(call, "gradwire::Maximum")}; }
+Values MinDecompose(const OpCall& call) { return {Fold(call, "gradwire::Minimum")}; }
+Values SumDecompose(const OpCall& call) { return {Fold(call, "Add")}; }
+Values MeanDecompose(const OpCall& call) {
+  return {Fold(call, "Add") / static_cast<double>(call.num_inputs())};
+}
+
+// The gradient goes to the greater (smaller) one, half to each where they are equal.
+template <Value (*kWins)(const Value&, const Value&)>
+Values ExtremumVjp(const VjpCall& call) {
+  const Value& dy = call.dy();
+  const Value a = call.input(0);
+  const Value b = call.input(1);
+  const Value tie = Where(Equal(a, b), dy * 0.5, Scalar(0.0, dy.dtype()));
+  Values gradients(2);
+  if (call.needs(0)) gradients[0] = Where(kWins(a, b), dy, tie);
+  if (call.needs(1)) gradients[1] = Where(kWins(b, a), dy, tie);
+  return gradients;
+}
+
+Specs ClipInfer(const OpCall& call) {
+  for (size_t i = 1; i < call.num_inputs(); ++i) {
+    if (!call.has(i)) continue;
+    call.RequireSameType(i);
+    if (call.spec(i).numel() != 1) {
+      throw Error(reason::kShapeMismatch,
+                  fmt::format("{} is {}, expected a scalar", i == 1 ? "min" : "max",
+                              ToString(call.spec(i))));
+    }
+  }
+  return {call.spec(0)};
+}
+
+template <class T>
+void Clip(KernelContext& context) {
+  using Limits = std::numeric_limits<T>;
+  const T low = context.has(1) ? *context.in<T>(1)
+                               : (Limits::has_infinity ? -Limits::infinity() : Limits::lowest());
+  const T high = context.has(2) ? *context.in<T>(2)
+                                : (Limits::has_infinity ? Limits::infinity() : Limits::max());
+  Map(context.in<T>(0), context.out<T>(0), context.input(0).numel(), [=](T x) {
+    const T raised = x < low ? low : x;
+    return raised > high ? high : raised;
+  });
+}
+
+void ClipCpu(KernelContext& context) {
+  Dispatch(NumberTypes{}, context.input(0).dtype(), [&]<class T>() { Clip<T>(context); });
+}
+
+Value InRange(const Value& x, const Value& low, const Value& high) {
+  if (!low) return LessOrEqual(x, high);
+  if (!high) return GreaterOrEqual(x, low);
+  return And(GreaterOrEqual(x, low), LessOrEqual(x, high));
+}
+
+// Both ends pass the gradient to x; a bound gets it where it holds, max before min.
+Values ClipVjp(const VjpCall& call) {
+  const Value x = call.input(0);
+  const Value low = call.has(1) ? call.input(1) : Value();
+  const Value high = call.has(2) ? call.input(2) : Value();
+  if (!low && !high) return {call.dy()};
+  const Value zero = Scalar(0.0, x.dtype());
+  const auto scalar = [&](const Value& where, const Value& bound) {
+    return Reshape(SumTo(Where(where, call.dy(), zero), {}), bound.dims());
+  };
+  Values gradients(call.num_inputs());
+  if (call.needs(0)) gradients[0] = Where(InRange(x, low, high), call.dy(), zero);
+  if (call.needs(1)) {
+    const Value below = Less(x, low);
+    gradients[1] = scalar(high ? And(below, Less(low, high)) : below, low);
+  }
+  if (call.needs(2)) {
+    const Value above = Greater(x, high);
+    gradients[2] = scalar(low ? Or(above, Less(high, low)) : above, high);
+  }
+  return gradients;
+}
+
+Values ClipByAttributes(const OpCall& call) {
+  const auto bound = [&](std::string_view name) {
+    return call.attributes().Has(name) ? Scalar(call.attributes().Float(name), call.dtype(0))
+                                       : Value();
+  };
+  return {Call("Clip", {call.input(0), bound("min"), bound("max")})};
+}
+
+OpDef FoldRow(std::string_view name, DTypeSet types, Decompose decompose) {
+  return {.name = name,
+          .inputs = {1, kVariadic},
+          .types = types,
+          .attributes = {"consumed_inputs"},
+          .decompose = decompose};
+}
+
+template <class F>
+OpDef ExtremumRow(std::string_view name, Vjp vjp) {
+  return {.name = name,
+          .domain = "gradwire",
+          .inputs = 2,
+          .types = kNumbers,
+          .infer = BroadcastOfInputs,
+          .cpu = BinaryKernel<F, NumberTypes>,
+          .vjp = vjp,
+          .saves = kSaveInputs,
+          .in_place = true};
+}
+
+GRADWIRE_OP(FoldRow("Max", kNumbers, MaxDecompose));
+GRADWIRE_OP(FoldRow("Min", kNumbers, MinDecompose));
+GRADWIRE_OP(FoldRow("Sum", kFloats, SumDecompose));
+GRADWIRE_OP(FoldRow("Mean", kFloats, MeanDecompose));
+GRADWIRE_OP(ExtremumRow<fn::Maximum>("Maximum", ExtremumVjp<Greater>));
+GRADWIRE_OP(ExtremumRow<fn::Minimum>("Minimum", ExtremumVjp<Less>));
+GRADWIRE_OP({.name = "Clip",
+             .attributes = {"min", "max", "consumed_inputs"},
+             .decompose = ClipByAttributes});
+GRADWIRE_OP({.name = "Clip",
+             .since = 11,
+             .inputs = {1, 3},
+             .types = kNumbers,
+             .infer = ClipInfer,
+             .cpu = ClipCpu,
+             .vjp = ClipVjp,
+             .saves = kSaveInputs,
+             .in_place = true});
+
+}  // namespace
+}  // namespace gradwire

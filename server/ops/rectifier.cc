@@ -1,0 +1,170 @@
+// Activations made of straight lines and exponentials: Relu, LeakyRelu, PRelu, ThresholdedRelu,
+// Elu, Selu, Celu, HardSigmoid, HardSwish, Shrink, Softsign.
+#include <fmt/format.h>
+
+#include "graph/formula.h"
+#include "ops/binary_functors.h"
+#include "ops/elementwise.h"
+#include "ops/unary_functors.h"
+
+namespace gradwire {
+namespace {
+
+Value ReluGrad(const Value& dy, const Value& y) { return Call("gradwire::ReluGrad", {dy, y}); }
+
+Values ReluVjp(const VjpCall& call) { return {ReluGrad(call.dy(), call.output(0))}; }
+
+Values ReluGradVjp(const VjpCall& call) { return {ReluGrad(call.dy(), call.input(1)), Value()}; }
+
+Values LeakyReluVjp(const VjpCall& call) {
+  const double alpha = call.attributes().Float("alpha", 0.01);
+  return {Where(Greater(call.input(0), 0.0), call.dy(), call.dy() * alpha)};
+}
+
+Specs PReluInfer(const OpCall& call) {
+  call.RequireSameType(1);
+  if (BroadcastDims(call.dims(0), call.dims(1)) != call.dims(0)) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("slope is {}, X is {}: slope does not "
+                            "broadcast to X",
+                            ToString(call.spec(1)), ToString(call.spec(0))));
+  }
+  return {call.spec(0)};
+}
+
+Values PReluVjp(const VjpCall& call) {
+  const Value positive = Greater(call.input(0), 0.0);
+  Values gradients(2);
+  if (call.needs(0)) gradients[0] = Where(positive, call.dy(), call.dy() * call.input(1));
+  if (call.needs(1)) {
+    gradients[1] = Where(positive, Scalar(0.0, call.dy().dtype()), call.dy() * call.input(0));
+  }
+  return gradients;
+}
+
+// Before opset 7 one slope for each channel, along axis 1, or one for all.
+Values PReluByChannel(const OpCall& call) {
+  const Value slope = call.input(1);
+  Dims dims(call.rank(0) > 1 ? static_cast<size_t>(call.rank(0) - 1) : 1, 1);
+  dims[0] = slope.numel();
+  const bool one = slope.numel() == 1;
+  if (!one && (call.rank(0) < 2 || slope.numel() != call.dims(0)[1])) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("slope is {}, X is {}: expected a slope for each channel of axis 1",
+                            ToString(slope.spec()), ToString(call.spec(0))));
+  }
+  return {Call("PRelu", {call.input(0), Reshape(slope, one ? Dims{} : dims)})};
+}
+
+Values ThresholdedReluDecompose(const OpCall& call) {
+  const Value x = call.input(0);
+  const double alpha = call.attributes().Float("alpha", 1.0);
+  return {Where(Greater(x, alpha), x, Scalar(0.0, x.dtype()))};
+}
+
+// The exponent is held at 0 where it is not used, so that no infinity meets a zero.
+Values EluVjp(const VjpCall& call) {
+  const Value x = call.input(0);
+  const Value slope = Exp(Call("Min", {x, Scalar(0.0, x.dtype())}));
+  return {Where(Greater(x, 0.0), call.dy(),
+                call.dy() * (slope * call.attributes().Float("alpha", 1.0)))};
+}
+
+Value Elu(const Value& x, double alpha) { return Call("Elu", {x}, {{"alpha", alpha}}); }
+
+// Opset 1 and those after it have different default constants.
+template <bool kOpset1>
+Values SeluDecompose(const OpCall& call) {
+  const double alpha =
+      call.attributes().Float("alpha", kOpset1 ? 1.6732 : 1.67326319217681884765625);
+  const double gamma =
+      call.attributes().Float("gamma", kOpset1 ? 1.0507 : 1.05070102214813232421875);
+  return {Elu(call.input(0), alpha) * gamma};
+}
+
+Values CeluDecompose(const OpCall& call) {
+  const double alpha = call.attributes().Float("alpha", 1.0);
+  return {Elu(call.input(0) / alpha, 1.0) * alpha};
+}
+
+Values HardSigmoidVjp(const VjpCall& call) {
+  const Value y = call.output(0);
+  const double alpha = call.attributes().Float("alpha", 0.2);
+  return {
+      Where(And(Greater(y, 0.0), Less(y, 1.0)), call.dy() * alpha, Scalar(0.0, call.dy().dtype()))};
+}
+
+Values HardSwishDecompose(const OpCall& call) {
+  const Value x = call.input(0);
+  return {x * Call("HardSigmoid", {x}, {{"alpha", 1.0 / 6.0}, {"beta", 0.5}})};
+}
+
+Values ShrinkVjp(const VjpCall& call) {
+  const double lambd = call.attributes().Float("lambd", 0.5);
+  const Value x = call.input(0);
+  return {Where(Or(Greater(x, lambd), Less(x, -lambd)), call.dy(), Scalar(0.0, x.dtype()))};
+}
+
+Values SoftsignDecompose(const OpCall& call) {
+  const Value x = call.input(0);
+  return {x / (Abs(x) + 1.0)};
+}
+
+GRADWIRE_OP({.name = "Relu",
+             .types = kFloats | kSignedInts,
+             .attributes = {"consumed_inputs"},
+             .infer = SameAsInput,
+             .cpu = UnaryKernel<fn::Relu, SignedTypes>,
+             .vjp = ReluVjp,
+             .saves = kSaveOutputs,
+             .in_place = true});
+GRADWIRE_OP({.name = "ReluGrad",
+             .domain = "gradwire",
+             .inputs = 2,
+             .infer = BroadcastOfInputs,
+             .cpu = BinaryKernel<fn::ReluGrad, FloatTypes>,
+             .vjp = ReluGradVjp,
+             .saves = {2u, 0},
+             .in_place = true});
+GRADWIRE_OP(UnaryRow<fn::LeakyRelu>("LeakyRelu", 1, LeakyReluVjp, kSaveInputs,
+                                    {"alpha", "consumed_inputs"}));
+GRADWIRE_OP(
+    {.name = "PRelu", .inputs = 2, .attributes = {"consumed_inputs"}, .decompose = PReluByChannel});
+GRADWIRE_OP({.name = "PRelu",
+             .since = 7,
+             .inputs = 2,
+             .types = kNumbers,
+             .infer = PReluInfer,
+             .cpu = BinaryKernel<fn::PRelu, NumberTypes>,
+             .vjp = PReluVjp,
+             .saves = kSaveInputs,
+             .in_place = true});
+GRADWIRE_OP({.name = "ThresholdedRelu",
+             .since = 10,
+             .attributes = {"alpha"},
+             .decompose = ThresholdedReluDecompose});
+GRADWIRE_OP(UnaryRow<fn::Elu>("Elu", 1, EluVjp, kSaveInputs, {"alpha", "consumed_inputs"}));
+GRADWIRE_OP({.name = "Selu",
+             .attributes = {"alpha", "gamma", "consumed_inputs"},
+             .decompose = SeluDecompose<true>});
+GRADWIRE_OP({.name = "Selu",
+             .since = 6,
+             .attributes = {"alpha", "gamma"},
+             .decompose = SeluDecompose<false>});
+GRADWIRE_OP({.name = "Celu", .since = 12, .attributes = {"alpha"}, .decompose = CeluDecompose});
+GRADWIRE_OP(UnaryRow<fn::HardSigmoid>("HardSigmoid", 1, HardSigmoidVjp, kSaveOutputs,
+                                      {"alpha", "beta", "consumed_inputs"}));
+GRADWIRE_OP({.name = "HardSwish", .since = 14, .decompose = HardSwishDecompose});
+GRADWIRE_OP({.name = "Shrink",
+             .since = 9,
+             .types = kNumbers,
+             .attributes = {"bias", "lambd"},
+             .infer = SameAsInput,
+             .cpu = UnaryKernel<fn::Shrink, NumberTypes>,
+             .vjp = ShrinkVjp,
+             .saves = kSaveInputs,
+             .in_place = true});
+GRADWIRE_OP({.name = "Softsign", .decompose = SoftsignDecompose});
+
+}  // namespace
+}  // namespace gradwire

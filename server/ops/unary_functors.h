@@ -1,0 +1,147 @@
+// Elementwise functions of one argument. See ops/functors.h.
+#ifndef GRADWIRE_OPS_UNARY_FUNCTORS_H_
+#define GRADWIRE_OPS_UNARY_FUNCTORS_H_
+
+#include <cmath>
+
+#include "core/attributes.h"
+#include "ops/functors.h"
+
+namespace gradwire::fn {
+
+struct Abs {
+  template <class T>
+  GRADWIRE_FN T operator()(T x) const {
+    if constexpr (std::is_unsigned_v<T>) return x;
+    if constexpr (std::is_integral_v<T>) return x < 0 ? Neg()(x) : x;
+    return std::fabs(x);
+  }
+};
+
+// NaN stays NaN.
+struct Sign {
+  template <class T>
+  GRADWIRE_FN T operator()(T x) const {
+    if constexpr (std::is_floating_point_v<T>) {
+      return x > 0 ? T(1) : x < 0 ? T(-1) : x;
+    } else {
+      return static_cast<T>((x > T(0)) - (x < T(0)));
+    }
+  }
+};
+
+// A function of <cmath>, or in its terms.
+#define GRADWIRE_UNARY(name, expression)  \
+  struct name {                           \
+    template <class T>                    \
+    GRADWIRE_FN T operator()(T x) const { \
+      return expression;                  \
+    }                                     \
+  }
+#define GRADWIRE_SLOW_UNARY(name, expression) \
+  struct name {                               \
+    static constexpr bool kSlow = true;       \
+    template <class T>                        \
+    GRADWIRE_FN T operator()(T x) const {     \
+      return expression;                      \
+    }                                         \
+  }
+
+GRADWIRE_UNARY(Floor, std::floor(x));
+GRADWIRE_UNARY(Ceil, std::ceil(x));
+GRADWIRE_UNARY(Round, std::nearbyint(x));  // halves to even
+GRADWIRE_UNARY(Sqrt, std::sqrt(x));
+GRADWIRE_UNARY(Square, x* x);
+GRADWIRE_UNARY(Reciprocal, T(1) / x);
+GRADWIRE_SLOW_UNARY(Exp, std::exp(x));
+GRADWIRE_SLOW_UNARY(Log, std::log(x));
+GRADWIRE_SLOW_UNARY(Erf, std::erf(x));
+GRADWIRE_SLOW_UNARY(Sin, std::sin(x));
+GRADWIRE_SLOW_UNARY(Cos, std::cos(x));
+GRADWIRE_SLOW_UNARY(Tan, std::tan(x));
+GRADWIRE_SLOW_UNARY(Asin, std::asin(x));
+GRADWIRE_SLOW_UNARY(Acos, std::acos(x));
+GRADWIRE_SLOW_UNARY(Atan, std::atan(x));
+GRADWIRE_SLOW_UNARY(Sinh, std::sinh(x));
+GRADWIRE_SLOW_UNARY(Cosh, std::cosh(x));
+GRADWIRE_SLOW_UNARY(Asinh, std::asinh(x));
+GRADWIRE_SLOW_UNARY(Acosh, std::acosh(x));
+GRADWIRE_SLOW_UNARY(Atanh, std::atanh(x));
+GRADWIRE_SLOW_UNARY(Tanh, std::tanh(x));
+GRADWIRE_SLOW_UNARY(Sigmoid, T(1) / (T(1) + std::exp(-x)));
+GRADWIRE_SLOW_UNARY(Softplus, (x > 0 ? x : T(0)) + std::log1p(std::exp(-std::fabs(x))));
+GRADWIRE_SLOW_UNARY(Gelu, T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752440))));
+GRADWIRE_UNARY(Relu, x < 0 ? T(0) : x);  // NaN stays NaN
+GRADWIRE_UNARY(Not, !x);
+GRADWIRE_UNARY(BitwiseNot, static_cast<T>(~x));
+
+#undef GRADWIRE_UNARY
+#undef GRADWIRE_SLOW_UNARY
+
+struct LeakyRelu {
+  double alpha;
+  static LeakyRelu Make(const Attributes& a) { return {a.Float("alpha", 0.01)}; }
+  template <class T>
+  GRADWIRE_FN T operator()(T x) const {
+    return x < 0 ? static_cast<T>(alpha) * x : x;
+  }
+};
+
+struct Elu {
+  static constexpr bool kSlow = true;
+  double alpha;
+  static Elu Make(const Attributes& a) { return {a.Float("alpha", 1.0)}; }
+  template <class T>
+  GRADWIRE_FN T operator()(T x) const {
+    return x < 0 ? static_cast<T>(alpha) * std::expm1(x) : x;
+  }
+};
+
+struct HardSigmoid {
+  double alpha;
+  double beta;
+  static HardSigmoid Make(const Attributes& a) {
+    return {a.Float("alpha", 0.2), a.Float("beta", 0.5)};
+  }
+  template <class T>
+  GRADWIRE_FN T operator()(T x) const {
+    const T y = static_cast<T>(alpha) * x + static_cast<T>(beta);
+    return y < 0 ? T(0) : y > 1 ? T(1) : y;
+  }
+};
+
+struct Shrink {
+  double bias;
+  double lambd;
+  static Shrink Make(const Attributes& a) { return {a.Float("bias", 0.0), a.Float("lambd", 0.5)}; }
+  template <class T>
+  GRADWIRE_FN T operator()(T x) const {
+    const auto wide = static_cast<double>(x);
+    const double y = wide < -lambd ? wide + bias : wide > lambd ? wide - bias : 0.0;
+    return Convert<T>()(y);
+  }
+};
+
+struct IsNaN {
+  template <class T>
+  GRADWIRE_FN bool operator()(T x) const {
+    return x != x;
+  }
+};
+
+struct IsInf {
+  bool negative;
+  bool positive;
+  static IsInf Make(const Attributes& a) {
+    return {a.Int("detect_negative", 1) != 0, a.Int("detect_positive", 1) != 0};
+  }
+  template <class T>
+  GRADWIRE_FN bool operator()(T x) const {
+    constexpr T kInfinity = std::numeric_limits<T>::infinity();
+    return (positive && x == kInfinity) || (negative && x == -kInfinity);
+  }
+};
+
+}  // namespace gradwire::fn
+
+#endif  // GRADWIRE_OPS_UNARY_FUNCTORS_H_
