@@ -1,0 +1,75 @@
+#include <limits>
+
+#include "tests/ops/op_case.h"
+
+namespace gradwire::testing {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+OP_CASES(Extremum, {.op = "Max", .inputs = {Distinct({2, 3}), Distinct({2, 3})}},
+         {.op = "Max", .inputs = {Normal({2, 3}), Normal({3}), Normal({4, 1, 1})}},
+         {.op = "Max", .inputs = {Normal({2, 3})}},
+         {.op = "Max", .inputs = {Normal({2, 3}), Normal({2, 3})}, .opset = 1},
+         {.op = "Max",
+          .inputs = {Elements({3}, {1, 5, kNan}), Elements({3}, {2, 4, 1})},
+          .expect = {{2, 5, kNan}},
+          .order = 0},
+         {.op = "Max",
+          .inputs = {Elements({}, {1}), Elements({2}, {kNan, 4})},
+          .expect = {{kNan, 4}},
+          .order = 0},
+         {.op = "Max",
+          .inputs = {Ints({2}, {1, 200}, DType::kUint8), Ints({1}, {100}, DType::kUint8)},
+          .expect = {{100, 200}},
+          .order = 0},
+         {.op = "Max", .inputs = {Normal({2}), Ints({2}, {1, 2})}, .error = "DTYPE_MISMATCH"},
+         {.op = "Max", .error = "INVALID_ARGUMENT"},
+         {.op = "Min", .inputs = {Normal({2, 3}), Normal({2, 1})}},
+         {.op = "Min", .inputs = {Normal({0, 3}), Normal({3})}},
+         {.op = "Min",
+          .inputs = {Elements({3}, {1, 5, kNan}), Elements({3}, {2, 4, 1})},
+          .expect = {{1, 4, kNan}},
+          .order = 0},
+         {.op = "gradwire::Maximum", .inputs = {Normal({2, 3}), Normal({2, 3})}},
+         {.op = "gradwire::Minimum", .inputs = {Normal({2, 3}), Normal({2, 3})}},
+         {.op = "Sum", .inputs = {Normal({2, 3})}},
+         {.op = "Sum", .inputs = {Normal({2, 3}), Normal({3}), Normal({})}, .opset = 8},
+         {.op = "Sum",
+          .inputs = {Elements({2}, {1, 2}), Elements({2}, {3, 4}), Elements({2}, {5, 6})},
+          .expect = {{9, 12}}},
+         {.op = "Mean", .inputs = {Normal({2, 3})}},
+         {.op = "Mean", .inputs = {Normal({2, 3}), Normal({2, 1}), Normal({3})}},
+         {.op = "Mean",
+          .inputs = {Elements({2}, {1, 2}), Elements({2}, {3, 4}), Elements({2}, {5, 6})},
+          .expect = {{3, 4}}},
+         {.op = "Clip",
+          .inputs = {Distinct({3, 4}), Fixed(Elements({}, {-0.7})), Fixed(Elements({}, {0.8}))}},
+         {.op = "Clip", .inputs = {Distinct({3, 4}), Elements({}, {-0.7}), Elements({}, {0.8})}},
+         {.op = "Clip", .inputs = {Distinct({3, 4}), Elements({}, {0.8}), Elements({}, {-0.7})}},
+         {.op = "Clip", .inputs = {Distinct({3, 4}), Absent(), Elements({}, {0.8})}},
+         {.op = "Clip", .inputs = {Distinct({3, 4}), Elements({1}, {-0.7})}},
+         {.op = "Clip", .inputs = {Normal({2, 3})}},
+         {.op = "Clip",
+          .inputs = {Distinct({3, 4})},
+          .attributes = {{"min", -0.7}, {"max", 0.8}},
+          .opset = 6},
+         {.op = "Clip", .inputs = {Normal({2, 3})}, .opset = 1},
+         {.op = "Clip",
+          .inputs = {Elements({5}, {-2, 0, 2, kNan, kInf}), Elements({}, {-1}), Elements({}, {1})},
+          .expect = {{-1, 0, 1, kNan, 1}},
+          .order = 0},
+         {.op = "Clip",
+          .inputs = {Elements({3}, {-2, 0, 6}), Elements({}, {2}), Elements({}, {1})},
+          .expect = {{1, 1, 1}},
+          .order = 0},
+         {.op = "Clip",
+          .inputs = {Ints({3}, {-7, 0, 7}, DType::kInt8), Ints({}, {-3}, DType::kInt8)},
+          .expect = {{-3, 0, 7}},
+          .order = 0},
+         {.op = "Clip", .inputs = {Normal({3}), Normal({2})}, .error = "SHAPE_MISMATCH"},
+         {.op = "Clip", .inputs = {Normal({3}), Ints({}, {2})}, .error = "DTYPE_MISMATCH"});
+
+}  // namespace
+}  // namespace gradwire::testing

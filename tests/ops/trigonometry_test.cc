@@ -1,0 +1,52 @@
+#include "tests/ops/op_case.h"
+
+namespace gradwire::testing {
+namespace {
+
+OP_CASES(Trigonometry, {.op = "Sin", .inputs = {Normal({2, 3})}},
+         {.op = "Cos", .inputs = {Normal({2, 3})}},
+         {.op = "Tan", .inputs = {Uniform({2, 3}, -1, 1)}},
+         {.op = "Asin", .inputs = {Uniform({2, 3}, -0.8, 0.8)}},
+         {.op = "Acos", .inputs = {Uniform({2, 3}, -0.8, 0.8)}},
+         {.op = "Atan", .inputs = {Normal({2, 3})}}, {.op = "Sinh", .inputs = {Normal({2, 3})}},
+         {.op = "Cosh", .inputs = {Normal({2, 3})}}, {.op = "Asinh", .inputs = {Normal({})}},
+         {.op = "Acosh", .inputs = {Uniform({2, 3}, 1.5, 4)}},
+         {.op = "Atanh", .inputs = {Uniform({0, 3}, -0.8, 0.8)}},
+         {.op = "Atanh", .inputs = {Uniform({2, 3}, -0.8, 0.8)}},
+         {.op = "Sin",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{-0.9092974268256817, 0.479425538604203, 0.9092974268256817}}},
+         {.op = "Cos",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{-0.4161468365471424, 0.8775825618903728, -0.4161468365471424}}},
+         {.op = "Tan",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{2.185039863261519, 0.5463024898437905, -2.185039863261519}}},
+         {.op = "Asin",
+          .inputs = {Elements({3}, {-0.5, 0, 0.9})},
+          .expect = {{-0.5235987755982989, 0, 1.1197695149986342}}},
+         {.op = "Acos",
+          .inputs = {Elements({3}, {-0.5, 0, 0.9})},
+          .expect = {{2.0943951023931957, 1.5707963267948966, 0.45102681179626236}}},
+         {.op = "Atan",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{-1.1071487177940904, 0.4636476090008061, 1.1071487177940904}}},
+         {.op = "Sinh",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{-3.6268604078470186, 0.5210953054937474, 3.6268604078470186}}},
+         {.op = "Cosh",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{3.7621956910836314, 1.1276259652063807, 3.7621956910836314}}},
+         {.op = "Asinh",
+          .inputs = {Elements({3}, {-2, 0.5, 2})},
+          .expect = {{-1.4436354751788103, 0.48121182505960347, 1.4436354751788103}}},
+         {.op = "Acosh",
+          .inputs = {Elements({3}, {1, 1.5, 3})},
+          .expect = {{0, 0.9624236501192069, 1.762747174039086}},
+          .order = 0},
+         {.op = "Atanh",
+          .inputs = {Elements({3}, {-0.5, 0, 0.9})},
+          .expect = {{-0.5493061443340549, 0, 1.4722194895832204}}});
+
+}  // namespace
+}  // namespace gradwire::testing
