@@ -25,4 +25,5 @@ fi
 echo "Installing Python packages into .venv"
 .venv/bin/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
 # The client itself, editable, so that its sources are what the tests import.
-.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e client/python
+.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+  --no-build-isolation -e client/python

@@ -7,8 +7,8 @@ import sources
 # Spelt so that this file does not match itself.
 POSTPONED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 EXCEPTION = re.compile(r"NO" r"LINT|#\s*type:\s*ignore")
-# The reason follows after a colon (C++) or a hash (Python), after the check's name where one is given.
-REASON = re.compile(r"(NO" r"LINT\w*(\([^)]*\))?|ignore\[[^]]*\])\s*(:|#)\s*\w+")
+# C++: a reason follows after a colon; Python: mypy's error code in brackets is one.
+REASON = re.compile(r"NO" r"LINT\w*(\([^)]*\))?\s*:\s*\w+|type:\s*ignore\[[\w,-]+\]")
 
 
 def check() -> list[str]:
