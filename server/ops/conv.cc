@@ -1,0 +1,289 @@
+// Convolutions. gradwire::Conv, ConvInputGrad and ConvWeightGrad are one trilinear form
+//   sum over n, m, c, o, k of  x[n, c, i(o, k)] w[m, c, k] y[n, m, o]
+// read towards y, x and w: the derivative of each in its arguments are the other two. They share
+// their attributes, whose pads are exact (see window.h), so that any extent follows from the
+// others.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "backend/cpu/dnnl.h"
+#include "graph/formula.h"
+#include "graph/kernel.h"
+#include "ops/conv_loops.h"
+#include "ops/window.h"
+
+namespace gradwire {
+namespace {
+
+// The shapes of the three arrays.
+struct Form {
+  Window window;
+  int64_t groups;
+  Dims x, w, y;
+};
+
+int64_t Groups(const Attributes& attributes) { return attributes.Int("group", 1); }
+
+void RequireRank(const TensorSpec& spec, const char* what, int rank) {
+  if (spec.rank() == rank && rank >= 3) return;
+  throw Error(reason::kShapeMismatch, fmt::format("{} is {}: rank {} is expected", what,
+                                                  ToString(spec), std::max(3, rank)));
+}
+
+// Channels of x and y, out of the weights; checks that groups divide them.
+void RequireChannels(const TensorSpec& array, const char* what, int64_t channels,
+                     const TensorSpec& w, int64_t groups) {
+  const bool divides = groups >= 1 && w.dims[0] % groups == 0;
+  if (divides && array.dims[1] == channels) return;
+  throw Error(reason::kShapeMismatch,
+              fmt::format("{} is {}, W is {}, group is {}: {} channels != {}", what,
+                          ToString(array), ToString(w), groups, array.dims[1], channels));
+}
+
+Form FormOfConv(const TensorSpec& x, const TensorSpec& w, const Attributes& attributes) {
+  RequireRank(x, "X", x.rank());
+  RequireRank(w, "W", x.rank());
+  const int64_t groups = Groups(attributes);
+  RequireChannels(x, "X", w.dims[1] * groups, w, groups);
+  const Window window = CanonicalWindow(attributes, SpatialDims(w.dims));
+  CheckFit(window, SpatialDims(x.dims));
+  const Dims y = WithChannels(x.dims[0], w.dims[0], window.OutputOf(SpatialDims(x.dims)));
+  return {window, groups, x.dims, w.dims, y};
+}
+
+Form FormOfInputGrad(const TensorSpec& y, const TensorSpec& w, const Attributes& attributes) {
+  RequireRank(y, "dY", y.rank());
+  RequireRank(w, "W", y.rank());
+  const int64_t groups = Groups(attributes);
+  RequireChannels(y, "dY", w.dims[0], w, groups);
+  const Window window = CanonicalWindow(attributes, SpatialDims(w.dims));
+  const Dims x = WithChannels(y.dims[0], w.dims[1] * groups, window.InputOf(SpatialDims(y.dims)));
+  return {window, groups, x, w.dims, y.dims};
+}
+
+Form FormOfWeightGrad(const TensorSpec& x, const TensorSpec& y, const Attributes& attributes) {
+  RequireRank(x, "X", x.rank());
+  RequireRank(y, "dY", x.rank());
+  const int64_t groups = Groups(attributes);
+  const bool divides = groups >= 1 && x.dims[1] % groups == 0 && y.dims[1] % groups == 0;
+  if (!divides || x.dims[0] != y.dims[0]) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("X is {}, dY is {}, group is {}: batches differ or group does not "
+                            "divide the channels",
+                            ToString(x), ToString(y), groups));
+  }
+  Window window = CanonicalWindow(attributes, Dims(x.dims.size() - 2, 1));
+  for (size_t i = 0; i < window.kernel.size(); ++i) {
+    const int64_t span =
+        x.dims[i + 2] + window.begin[i] + window.end[i] - window.strides[i] * (y.dims[i + 2] - 1);
+    window.kernel[i] = (span - 1) / window.dilations[i] + 1;
+  }
+  window = CanonicalWindow(attributes, window.kernel);
+  if (window.OutputOf(SpatialDims(x.dims)) != SpatialDims(y.dims)) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("X is {}, dY is {}: no kernel fits between", ToString(x), ToString(y)));
+  }
+  const Dims w = WithChannels(y.dims[1], x.dims[1] / groups, window.kernel);
+  return {window, groups, x.dims, w, y.dims};
+}
+
+// oneDNN convolves floats when there are any, and the padding is none that crops a window.
+bool SuitsDnnl(const KernelContext& context, const Form& form) {
+  bool suits = context.input(0).dtype() == DType::kFloat32 && NumElements(form.x) != 0 &&
+               NumElements(form.w) != 0 && NumElements(form.y) != 0;
+  for (size_t i = 0; i < form.window.kernel.size(); ++i) {
+    suits = suits && form.window.begin[i] >= 0 && form.window.end[i] > -form.window.strides[i];
+  }
+  return suits;
+}
+
+// A form in oneDNN's terms.
+struct DnnlForm {
+  explicit DnnlForm(const Form& form)
+      : x(form.x),
+        w(form.w),
+        y(form.y),
+        strides(onednn::ToDims(form.window.strides)),
+        dilations(onednn::ToDims(form.window.dilations)),
+        begin(onednn::ToDims(form.window.begin)),
+        end(onednn::ToDims(form.window.end)) {
+    for (auto& dilation : dilations) --dilation;  // oneDNN counts the gaps
+    if (form.groups == 1) return;
+    w[0] /= form.groups;
+    w.insert(w.begin(), form.groups);
+  }
+
+  onednn::Key Key(onednn::Prop prop, bool biased) const {
+    onednn::Key key(onednn::Kind::convolution, prop);
+    for (const auto& numbers : {strides, dilations, begin, end}) key.Add(numbers);
+    return std::move(key.Add(x).Add(w).Add(y).Add(biased));
+  }
+  dnnl::convolution_forward::primitive_desc Forward(onednn::Prop prop) const {
+    return onednn::Describe<dnnl::convolution_forward>(
+        prop, onednn::Algorithm::convolution_direct, onednn::Any(x), onednn::Any(w), onednn::Any(y),
+        strides, dilations, begin, end);
+  }
+  dnnl::convolution_forward::primitive_desc ForwardWithBias(onednn::Prop prop) const {
+    return onednn::Describe<dnnl::convolution_forward>(
+        prop, onednn::Algorithm::convolution_direct, onednn::Any(x), onednn::Any(w),
+        onednn::Plain(std::span(y).subspan(1, 1)), onednn::Any(y), strides, dilations, begin, end);
+  }
+  // Primitive is convolution_backward_data or convolution_backward_weights.
+  template <class Primitive>
+  dnnl::primitive_desc Backward() const {
+    return onednn::DescribeBackward<Primitive>(
+        Forward(onednn::Prop::forward_training), onednn::Algorithm::convolution_direct,
+        onednn::Any(x), onednn::Any(w), onednn::Any(y), strides, dilations, begin, end);
+  }
+
+  Dims x, w, y;
+  dnnl::memory::dims strides, dilations, begin, end;
+};
+
+ConvProblem ProblemOf(const Form& form) {
+  return {Geometry(form.window, SpatialDims(form.x), SpatialDims(form.y)), form.x[0], form.groups,
+          form.w[1], form.w[0] / form.groups};
+}
+
+Specs InferConv(const OpCall& call) {
+  call.RequireSameType(1);
+  const Form form = FormOfConv(call.spec(0), call.spec(1), call.attributes());
+  if (call.has(2)) {
+    call.RequireSameType(2);
+    if (call.dims(2) != Dims{form.w[0]}) {
+      throw Error(reason::kShapeMismatch,
+                  fmt::format("B is {}, expected [{}]", ToString(call.spec(2)), form.w[0]));
+    }
+  }
+  return {{call.dtype(0), form.y}};
+}
+
+void ConvCpu(KernelContext& context) {
+  if (context.output(0).numel() == 0) return;
+  const Form form =
+      FormOfConv(context.input(0).spec(), context.input(1).spec(), context.attributes());
+  if (!SuitsDnnl(context, form)) {
+    Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
+      ConvForward(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
+                  context.has(2) ? context.in<T>(2) : nullptr, context.out<T>(0));
+    });
+    return;
+  }
+  const DnnlForm f(form);
+  constexpr auto kProp = onednn::Prop::forward_inference;
+  absl::InlinedVector<onednn::Argument, 4> arguments = {
+      onednn::In(DNNL_ARG_SRC, onednn::Plain(f.x), context.in<float>(0)),
+      onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1)),
+      onednn::Out(DNNL_ARG_DST, onednn::Plain(f.y), context.out<float>(0))};
+  if (context.has(2)) {
+    arguments.push_back(
+        onednn::In(DNNL_ARG_BIAS, onednn::Plain(context.input(2).dims()), context.in<float>(2)));
+  }
+  onednn::Run(context.stream(), f.Key(kProp, context.has(2)), arguments,
+              [&] { return context.has(2) ? f.ForwardWithBias(kProp) : f.Forward(kProp); });
+}
+
+Specs InferInputGrad(const OpCall& call) {
+  call.RequireSameType(1);
+  return {{call.dtype(0), FormOfInputGrad(call.spec(0), call.spec(1), call.attributes()).x}};
+}
+
+void ConvInputGradCpu(KernelContext& context) {
+  if (context.output(0).numel() == 0) return;
+  const Form form =
+      FormOfInputGrad(context.input(0).spec(), context.input(1).spec(), context.attributes());
+  if (!SuitsDnnl(context, form)) {
+    Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
+      ConvInputGrad(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
+                    context.out<T>(0));
+    });
+    return;
+  }
+  const DnnlForm f(form);
+  onednn::Run(context.stream(), f.Key(onednn::Prop::backward_data, false),
+              {onednn::In(DNNL_ARG_DIFF_DST, onednn::Plain(f.y), context.in<float>(0)),
+               onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1)),
+               onednn::Out(DNNL_ARG_DIFF_SRC, onednn::Plain(f.x), context.out<float>(0))},
+              [&] { return f.Backward<dnnl::convolution_backward_data>(); });
+}
+
+Specs InferWeightGrad(const OpCall& call) {
+  call.RequireSameType(1);
+  return {{call.dtype(0), FormOfWeightGrad(call.spec(0), call.spec(1), call.attributes()).w}};
+}
+
+void ConvWeightGradCpu(KernelContext& context) {
+  if (context.output(0).numel() == 0) return;
+  const Form form =
+      FormOfWeightGrad(context.input(0).spec(), context.input(1).spec(), context.attributes());
+  if (!SuitsDnnl(context, form)) {
+    Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
+      ConvWeightGrad(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
+                     context.out<T>(0));
+    });
+    return;
+  }
+  const DnnlForm f(form);
+  onednn::Run(context.stream(), f.Key(onednn::Prop::backward_weights, false),
+              {onednn::In(DNNL_ARG_SRC, onednn::Plain(f.x), context.in<float>(0)),
+               onednn::In(DNNL_ARG_DIFF_DST, onednn::Plain(f.y), context.in<float>(1)),
+               onednn::Out(DNNL_ARG_DIFF_WEIGHTS, onednn::Plain(f.w), context.out<float>(0))},
+              [&] { return f.Backward<dnnl::convolution_backward_weights>(); });
+}
+
+// One of the three, for the derivative of another.
+Value Other(const VjpCall& call, size_t i, std::string_view name, const Value& a, const Value& b) {
+  return call.needs(i) ? Call(name, {a, b}, call.attributes()) : Value();
+}
+
+Values ConvVjp(const VjpCall& call) {
+  Values gradients = {Other(call, 0, "gradwire::ConvInputGrad", call.dy(), call.input(1)),
+                      Other(call, 1, "gradwire::ConvWeightGrad", call.input(0), call.dy())};
+  if (call.needs(2)) {
+    Dims axes = AllAxes(call.dy().rank());
+    axes.erase(axes.begin() + 1);
+    gradients.push_back(Sum(call.dy(), axes, /*keepdims=*/false));
+  }
+  return gradients;
+}
+
+Values ConvInputGradVjp(const VjpCall& call) {
+  return {Other(call, 0, "gradwire::Conv", call.dy(), call.input(1)),
+          Other(call, 1, "gradwire::ConvWeightGrad", call.dy(), call.input(0))};
+}
+
+Values ConvWeightGradVjp(const VjpCall& call) {
+  return {Other(call, 0, "gradwire::ConvInputGrad", call.input(1), call.dy()),
+          Other(call, 1, "gradwire::Conv", call.input(0), call.dy())};
+}
+
+GRADWIRE_OP({.name = "Conv",
+             .domain = "gradwire",
+             .inputs = {2, 3},
+             .attributes = {"strides", "dilations", "pads", "group"},
+             .infer = InferConv,
+             .cpu = ConvCpu,
+             .vjp = ConvVjp,
+             .saves = {.inputs = 0b11}});
+GRADWIRE_OP({.name = "ConvInputGrad",
+             .domain = "gradwire",
+             .inputs = 2,  // dy, w
+             .attributes = {"strides", "dilations", "pads", "group"},
+             .infer = InferInputGrad,
+             .cpu = ConvInputGradCpu,
+             .vjp = ConvInputGradVjp,
+             .saves = kSaveInputs});
+GRADWIRE_OP({.name = "ConvWeightGrad",
+             .domain = "gradwire",
+             .inputs = 2,  // x, dy
+             .attributes = {"strides", "dilations", "pads", "group"},
+             .infer = InferWeightGrad,
+             .cpu = ConvWeightGradCpu,
+             .vjp = ConvWeightGradVjp,
+             .saves = kSaveInputs});
+
+}  // namespace
+}  // namespace gradwire
