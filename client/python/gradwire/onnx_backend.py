@@ -7,7 +7,6 @@ the process.
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import weakref
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import onnx
 from onnx.backend.base import Backend, BackendRep
 
 from gradwire import dtypes
-from gradwire.client import Client, connect
+from gradwire.client import connect
 from gradwire.dtypes import Array
 from gradwire.session import Session
 from gradwire.testing import Server
@@ -25,17 +24,33 @@ from gradwire.testing import Server
 _PROGRAM = "model"
 
 
-@functools.cache
-def client() -> Client:
-    """The connection that all models share."""
-    target = os.environ.get("GRADWIRE_TARGET")
-    if target is None:
-        server = Server(os.environ["GRADWIRE_SERVER"])
-        atexit.register(server.stop)
-        target = server.target
-    connection = connect(target)
-    atexit.register(connection.close)
-    return connection
+_CALL_S = 120
+
+
+class _Connection:
+    """A client, and the server behind it where that is ours."""
+
+    def __init__(self) -> None:
+        target = os.environ.get("GRADWIRE_TARGET")
+        self.server = Server(os.environ["GRADWIRE_SERVER"]) if target is None else None
+        if self.server is not None:
+            atexit.register(self.server.stop)
+            target = self.server.target
+        self.client = connect(str(target), timeout=_CALL_S)
+        self.devices = {info.name.split(":")[0] for info in self.client.server_info().devices}
+
+    def broken(self) -> bool:
+        return self.server is not None and self.server.process.poll() is not None
+
+
+_connections: list[_Connection] = []
+
+
+def _connection() -> _Connection:
+    """The connection that all models share; a new one where a model has killed our server."""
+    if not _connections or _connections[-1].broken():
+        _connections.append(_Connection())
+    return _connections[-1]
 
 
 class Prepared(BackendRep):
@@ -80,7 +95,7 @@ class GradwireBackend(Backend):
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Prepared:
         """Loads a model; raises a GradwireError where the server refuses it."""
-        session = client().session(device.lower())
+        session = _connection().client.session(device.lower())
         try:
             return Prepared(session, model)
         except BaseException:
@@ -99,8 +114,7 @@ class GradwireBackend(Backend):
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Whether the server has the device "CPU" or "CUDA"."""
-        kind = device.split(":")[0].lower()
-        return any(info.name.split(":")[0] == kind for info in client().server_info().devices)
+        return device.split(":")[0].lower() in _connection().devices
 
 
 prepare = GradwireBackend.prepare
