@@ -26,8 +26,8 @@ struct DeviceDescription {
   int threads = 0;          // CPU threads a command may use; 0 elsewhere
 };
 
-// One session's ordered queue of work on a device, and its account. Not thread-safe: one command
-// of a session runs at a time.
+// One session's ordered queue of work on a device, and its account. Not thread-safe but for
+// Allocate: one command of a session runs at a time, while arrays for later ones come in.
 class Stream {
  public:
   virtual ~Stream() = default;

@@ -42,6 +42,20 @@ Tensors AllocateOutputs(const Node& node, const Tensors& inputs, Stream& stream)
   return outputs;
 }
 
+// Errors of the trace are placed by the verb that traces; a kernel's only here.
+void SayWhere(const Node& node, Error& error) {
+  const Origin& origin = node.origin();
+  std::string where;
+  if (origin.command >= 0) where += fmt::format("command {}: ", origin.command);
+  if (origin.node >= 0) where += fmt::format("node {} ", origin.node);
+  if (!node.label().empty()) where += fmt::format("'{}' ", node.label());
+  error.Prefix(fmt::format("{}({}): ", where, node.op().name));
+  error.With("op", std::string(node.op().name));
+  if (origin.command >= 0) error.With("command", std::to_string(origin.command));
+  if (origin.node >= 0) error.With("node", std::to_string(origin.node));
+  if (!node.label().empty()) error.With("node_name", node.label());
+}
+
 }  // namespace
 
 void Executor::Evaluate(std::span<const Value> values) {
@@ -51,9 +65,7 @@ void Executor::Evaluate(std::span<const Value> values) {
     try {
       Run(*node);
     } catch (Error& error) {
-      const std::string label = node->label().empty() ? "" : " '" + node->label() + "'";
-      error.Prefix(fmt::format("{}{}: ", node->op().name, label));
-      error.With("op", std::string(node->op().name));
+      SayWhere(*node, error);
       throw;
     }
     node.reset();

@@ -12,6 +12,12 @@ namespace gradwire {
 
 struct OpDef;
 
+// Where a node came from: indices into the client's Run and Forward; -1 where there is none.
+struct Origin {
+  int command = -1;
+  int node = -1;
+};
+
 // Before it has run, a node holds its inputs. After, a recorded node keeps what its VJP reads, and
 // any other keeps nothing. Long chains are torn down without recursion.
 class Node : public std::enable_shared_from_this<Node> {
@@ -30,6 +36,9 @@ class Node : public std::enable_shared_from_this<Node> {
   // What the node is called in messages: the client's node name, or "".
   const std::string& label() const { return label_; }
   void set_label(std::string label) { label_ = std::move(label); }
+
+  const Origin& origin() const { return origin_; }
+  void set_origin(const Origin& origin) { origin_ = origin; }
 
   const Values& inputs() const { return inputs_; }
   size_t num_outputs() const { return outputs_.size(); }
@@ -59,6 +68,7 @@ class Node : public std::enable_shared_from_this<Node> {
   Attributes attributes_;
   absl::InlinedVector<SlotPtr, 1> outputs_;
   std::string label_;
+  Origin origin_;
   bool recorded_;
   bool freed_ = false;
   bool has_run_ = false;

@@ -82,6 +82,7 @@ bool AnyRequiresGrad(const Values& inputs) {
 Values MakeNode(const OpDef& op, Values inputs, Attributes attributes, Specs specs, bool recorded,
                 std::string_view label) {
   auto node = std::make_shared<Node>(&op, std::move(inputs), std::move(attributes), recorded);
+  node->set_origin(Trace::Current().origin());
   if (!label.empty()) node->set_label(std::string(label));
   for (TensorSpec& spec : specs) node->AddOutput(std::move(spec));
   Values outputs;

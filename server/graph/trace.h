@@ -34,6 +34,8 @@ class Trace {
   // A fresh seed for a random operator, drawn from the session's state.
   uint64_t NextSeed();
   bool recording() const { return recording_; }
+  // What nodes that are traced from now on say of their origin.
+  Origin& origin() { return origin_; }
 
  private:
   friend class TraceScope;
@@ -42,6 +44,7 @@ class Trace {
   Evaluator& evaluator_;
   uint64_t& random_state_;
   bool recording_ = true;
+  Origin origin_;
 };
 
 class TraceScope {

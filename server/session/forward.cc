@@ -77,6 +77,7 @@ ProgramPtr Transaction::FindProgram(const std::string& name) const {
 void Transaction::TraceNodes(const std::vector<NodeDef>& nodes, Environment& environment,
                              const std::function<Value(const std::string&)>& look_outside) {
   for (size_t i = 0; i < nodes.size(); ++i) {
+    trace_.origin().node = static_cast<int>(i);
     try {
       TraceNode(nodes[i], environment, look_outside);
     } catch (Error& error) {
@@ -86,6 +87,7 @@ void Transaction::TraceNodes(const std::vector<NodeDef>& nodes, Environment& env
       throw;
     }
   }
+  trace_.origin().node = -1;
 }
 
 ForwardResult Transaction::Forward(ForwardArgs args) {
@@ -114,6 +116,7 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
   for (const std::string& name : args.fetch) {
     result.fetched.push_back(Target(name, result_of(name)));
   }
+  for (const std::string& name : args.announce) Target(name, result_of(name));
   if (args.outputs.empty() && args.fetch.empty()) args.outputs = AllOutputs(nodes, program);
   for (const std::string& name : args.outputs) {
     const Value value = result_of(name);

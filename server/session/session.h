@@ -41,8 +41,8 @@ class Session {
   bool Expired(std::chrono::steady_clock::time_point now) const;
 
   Device device() const { return stream_->device(); }
-  Quota& quota() { return *quota_; }
-  ComputePool& pool() { return pool_; }
+  const Quota& quota() const { return *quota_; }
+  const ComputePool& pool() const { return pool_; }
   Stream& stream() { return *stream_; }
   ReplayCache& replays() { return replays_; }
   const std::map<std::string, Value>& names() const { return names_; }

@@ -45,6 +45,7 @@ struct ForwardArgs {
   std::vector<std::string> outputs;
   std::vector<std::string> fetch;
   bool no_grad = false;
+  std::vector<std::string> announce;
 };
 struct ForwardResult {
   std::vector<TensorInfo> outputs;
@@ -106,6 +107,9 @@ class Transaction {
   void UnloadProgram(const std::string& name);
   // The tensor itself, its graph behind it.
   Value GetGraph(const std::string& name) const;
+
+  // Says which command of a Run is being traced, for errors.
+  void SetCommand(int index) { trace_.origin().command = index; }
 
   // Runs what was traced, then binds. Afterwards fetched values are ready.
   void Commit();

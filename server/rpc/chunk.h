@@ -1,0 +1,35 @@
+// The framing of PutChunk and FetchChunk, around protobuf: their last field, `data`, goes between
+// the network's slices and tensor memory in one copy or none.
+#ifndef GRADWIRE_RPC_CHUNK_H_
+#define GRADWIRE_RPC_CHUNK_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstddef>
+#include <functional>
+#include <span>
+
+#include "core/tensor.h"
+#include "gradwire/v1/gradwire.pb.h"
+
+namespace gradwire::rpc {
+
+// Parses one PutChunk: everything before `data` into `header`, then asks `destination(size)` where
+// the payload goes and copies it there. A message without `data` asks for 0 bytes. Throws
+// INVALID_ARGUMENT for bytes that are no PutChunk, or with fields after `data`.
+void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
+                  const std::function<std::byte*(size_t size)>& destination);
+
+// A FetchChunk of a header without `data` and a payload that is not copied: the message holds the
+// tensor until it is sent. REQUIRES: the tensor is in host memory and contains `payload`.
+grpc::ByteBuffer MakeFetchChunk(const v1::FetchChunk& header, const Tensor& tensor,
+                                std::span<const std::byte> payload);
+
+// Whole messages of the raw methods.
+grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message);
+// Throws INVALID_ARGUMENT.
+void FromBuffer(const grpc::ByteBuffer& buffer, google::protobuf::Message& message);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_CHUNK_H_

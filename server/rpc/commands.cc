@@ -1,0 +1,155 @@
+#include "rpc/commands.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "core/error.h"
+#include "rpc/model.h"
+#include "rpc/wire.h"
+
+namespace gradwire::rpc {
+namespace {
+
+template <class Field>
+void EncodeInfos(const std::vector<TensorInfo>& infos, Field* field) {
+  for (const TensorInfo& info : infos) EncodeInfo(info, field->Add());
+}
+
+// Encodes arrays once they are computed, into messages that are there from now on.
+template <class Field>
+void EncodeLater(CommandScope& scope, std::vector<NamedValue> values, Field* field) {
+  for (auto& [name, value] : values) {
+    v1::TensorProto* proto = field->Add();
+    scope.after_commit.push_back([&scope, proto, name = std::move(name), value = value] {
+      Encode(name, value.tensor(), scope.session.stream(), proto);
+    });
+  }
+}
+
+template <class Field>
+std::vector<SeedArg> DecodeSeeds(const Field& field, Stream& stream) {
+  std::vector<SeedArg> seeds;
+  for (const v1::Seed& proto : field) {
+    SeedArg& seed = seeds.emplace_back(SeedArg{proto.root(), proto.tensor(), std::nullopt});
+    if (proto.has_value()) seed.value = Decode(proto.value(), stream);
+  }
+  return seeds;
+}
+
+}  // namespace
+
+void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response) {
+  EncodeInfos(scope.transaction.Put(DecodeAll(request.tensors(), scope.session.stream()),
+                                    request.requires_grad()),
+              response->mutable_tensors());
+}
+
+void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchResponse* response) {
+  EncodeLater(scope, scope.transaction.Fetch(Strings(request.names())),
+              response->mutable_tensors());
+}
+
+void Forward(CommandScope& scope, const v1::ForwardRequest& request,
+             v1::ForwardResponse* response) {
+  if (request.program().empty() == (request.nodes_size() == 0)) {
+    throw Error(reason::kInvalidArgument, "give either `nodes` or a `program`");
+  }
+  ForwardArgs args;
+  const OpsetImports imports = DecodeImports(request.opset_import());
+  for (const v1::NodeProto& node : request.nodes()) {
+    args.nodes.push_back(DecodeNode(node, imports));
+  }
+  args.program = request.program();
+  args.bindings = {request.bindings().begin(), request.bindings().end()};
+  args.feeds = DecodeAll(request.feeds(), scope.session.stream());
+  args.outputs = Strings(request.outputs());
+  args.fetch = Strings(request.fetch());
+  args.no_grad = request.no_grad();
+  args.announce = Strings(request.announce());
+  ForwardResult result = scope.transaction.Forward(std::move(args));
+  EncodeInfos(result.outputs, response->mutable_outputs());
+  EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
+}
+
+void Backward(CommandScope& scope, const v1::BackwardRequest& request,
+              v1::BackwardResponse* response) {
+  const BackwardArgs args{Strings(request.roots()),
+                          DecodeSeeds(request.seeds(), scope.session.stream()),
+                          {request.retain_graph(), request.create_graph()},
+                          Strings(request.inputs()),
+                          Strings(request.retain_grad())};
+  EncodeInfos(scope.transaction.Backward(args), response->mutable_gradients());
+}
+
+void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
+               v1::GradientsResponse* response) {
+  const GradientsArgs args{Strings(request.outputs()),
+                           DecodeSeeds(request.seeds(), scope.session.stream()),
+                           Strings(request.inputs()),
+                           Strings(request.names()),
+                           {request.retain_graph(), request.create_graph()},
+                           request.allow_unused()};
+  EncodeInfos(scope.transaction.Gradients(args), response->mutable_gradients());
+}
+
+void Detach(CommandScope& scope, const v1::DetachRequest& request, v1::DetachResponse* response) {
+  EncodeInfo(scope.transaction.Detach(request.from(), request.to(), request.requires_grad()),
+             response->mutable_tensor());
+}
+
+void Copy(CommandScope& scope, const v1::CopyRequest& request, v1::CopyResponse* response) {
+  EncodeInfo(scope.transaction.Copy(request.from(), request.to()), response->mutable_tensor());
+}
+
+void Delete(CommandScope& scope, const v1::DeleteRequest& request, v1::DeleteResponse*) {
+  scope.transaction.Delete(Strings(request.names()), request.missing_ok());
+}
+
+void ListTensors(CommandScope& scope, const v1::ListTensorsRequest& request,
+                 v1::ListTensorsResponse* response) {
+  EncodeInfos(scope.transaction.ListTensors(request.prefix()), response->mutable_tensors());
+}
+
+void DescribeTensor(CommandScope& scope, const v1::DescribeTensorRequest& request,
+                    v1::DescribeTensorResponse* response) {
+  EncodeInfo(scope.transaction.DescribeTensor(request.name()), response->mutable_tensor());
+}
+
+void ZeroGrad(CommandScope& scope, const v1::ZeroGradRequest& request, v1::ZeroGradResponse*) {
+  scope.transaction.ZeroGrad(Strings(request.parameters()));
+}
+
+void ListPrograms(CommandScope& scope, const v1::ListProgramsRequest&,
+                  v1::ListProgramsResponse* response) {
+  for (const auto& [name, program] : scope.session.programs()) {
+    EncodeProgram(*program, response->add_programs());
+  }
+}
+
+void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,
+                   v1::UnloadProgramResponse*) {
+  scope.transaction.UnloadProgram(request.program());
+}
+
+void GetGraph(CommandScope& scope, const v1::GetGraphRequest& request,
+              v1::GetGraphResponse* response) {
+  *response->mutable_model() =
+      EncodeGraph(request.name(), scope.transaction.GetGraph(request.name()));
+  response->set_dot(ToDot(response->model().graph()));
+}
+
+void DescribeSession(CommandScope& scope, const v1::DescribeSessionRequest&,
+                     v1::DescribeSessionResponse* response) {
+  const Session& session = scope.session;
+  response->set_device(session.device().name());
+  response->mutable_lease()->set_seconds(session.lease().count() / 1000);
+  response->mutable_lease()->set_nanos(
+      static_cast<int32_t>(session.lease().count() % 1000 * 1000000));
+  response->set_used_bytes(session.quota().used());
+  response->set_max_bytes(session.quota().limit());
+  response->set_tensor_count(static_cast<int64_t>(session.names().size()));
+  response->set_program_count(static_cast<int64_t>(session.programs().size()));
+}
+
+}  // namespace gradwire::rpc

@@ -1,0 +1,65 @@
+// The verbs on messages: each decodes, calls the verb of the same name on the transaction, and
+// encodes. Run and Pipeline use the same functions as the single calls.
+#ifndef GRADWIRE_RPC_COMMANDS_H_
+#define GRADWIRE_RPC_COMMANDS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gradwire/v1/gradwire.pb.h"
+#include "session/session.h"
+#include "session/transaction.h"
+
+namespace gradwire::rpc {
+
+// One transaction, and what is left to do once it is committed: encoding arrays that are computed
+// by then. Lives on the session's strand.
+struct CommandScope {
+  Session& session;
+  Transaction transaction;
+  std::vector<std::function<void()>> after_commit = {};
+
+  CommandScope(Session& s, std::function<void()> between_ops)
+      : session(s), transaction(s, std::move(between_ops)) {}
+  void Commit() {
+    transaction.Commit();
+    for (const auto& encode : after_commit) encode();
+  }
+};
+
+void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response);
+void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchResponse* response);
+void Forward(CommandScope& scope, const v1::ForwardRequest& request, v1::ForwardResponse* response);
+void Backward(CommandScope& scope, const v1::BackwardRequest& request,
+              v1::BackwardResponse* response);
+void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
+               v1::GradientsResponse* response);
+void Detach(CommandScope& scope, const v1::DetachRequest& request, v1::DetachResponse* response);
+void Copy(CommandScope& scope, const v1::CopyRequest& request, v1::CopyResponse* response);
+void Delete(CommandScope& scope, const v1::DeleteRequest& request, v1::DeleteResponse* response);
+void ListTensors(CommandScope& scope, const v1::ListTensorsRequest& request,
+                 v1::ListTensorsResponse* response);
+void DescribeTensor(CommandScope& scope, const v1::DescribeTensorRequest& request,
+                    v1::DescribeTensorResponse* response);
+void Step(CommandScope& scope, const v1::StepRequest& request, v1::StepResponse* response);
+void ZeroGrad(CommandScope& scope, const v1::ZeroGradRequest& request,
+              v1::ZeroGradResponse* response);
+void ListPrograms(CommandScope& scope, const v1::ListProgramsRequest& request,
+                  v1::ListProgramsResponse* response);
+void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,
+                   v1::UnloadProgramResponse* response);
+void GetGraph(CommandScope& scope, const v1::GetGraphRequest& request,
+              v1::GetGraphResponse* response);
+void DescribeSession(CommandScope& scope, const v1::DescribeSessionRequest& request,
+                     v1::DescribeSessionResponse* response);
+void Run(CommandScope& scope, const v1::RunRequest& request, v1::RunResponse* response);
+
+// One command of a Run or a Pipeline.
+void Dispatch(CommandScope& scope, const v1::Command& command, v1::CommandResult* result);
+// The command's field name: "forward".
+std::string CommandName(const v1::Command& command);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_COMMANDS_H_

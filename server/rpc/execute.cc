@@ -1,0 +1,57 @@
+#include "rpc/execute.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "core/error.h"
+
+namespace gradwire::rpc {
+
+std::function<void()> StopWithCall(const grpc::CallbackServerContext& context,
+                                   const Session& session) {
+  return [&context, &session] {
+    session.pool().ShareCpus();
+    if (!context.IsCancelled()) return;
+    if (std::chrono::system_clock::now() >= context.deadline()) {
+      throw Error(reason::kDeadlineExceeded, "the call's deadline passed; nothing was changed");
+    }
+    throw Error(reason::kCancelled, "the client gave up; nothing was changed");
+  };
+}
+
+uint64_t PayloadHash(const google::protobuf::Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // maps in order of key
+    message.SerializeToCodedStream(&coded);
+  }
+  return absl::HashOf(message.GetTypeName(), bytes) | 1u;
+}
+
+void ExecuteOnce(Session& session, uint64_t sequence, uint64_t payload,
+                 google::protobuf::Message* response, std::function<void()> between_ops,
+                 const std::function<void(CommandScope&)>& command) {
+  if (sequence != 0) {
+    if (const std::string* answer = session.replays().Find(sequence, payload)) {
+      response->ParseFromString(*answer);
+      return;
+    }
+  }
+  between_ops();
+  {
+    CommandScope scope(session, std::move(between_ops));
+    command(scope);
+    scope.Commit();
+  }
+  if (sequence != 0) {
+    session.replays().Store(sequence, payload, response->SerializeAsString());
+  }
+}
+
+}  // namespace gradwire::rpc

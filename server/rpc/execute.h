@@ -1,0 +1,66 @@
+// How a command runs: on its session's strand, once per sequence number, wholly or not at all.
+#ifndef GRADWIRE_RPC_EXECUTE_H_
+#define GRADWIRE_RPC_EXECUTE_H_
+
+#include <google/protobuf/message.h>
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "rpc/commands.h"
+#include "rpc/status.h"
+#include "session/session_store.h"
+
+namespace gradwire::rpc {
+
+// A check between operators that stops the work of a call whose client is gone or whose deadline
+// has passed. The context outlives the command.
+std::function<void()> StopWithCall(const grpc::CallbackServerContext& context,
+                                   const Session& session);
+
+// A hash of a message's bytes; never 0.
+uint64_t PayloadHash(const google::protobuf::Message& message);
+
+// Runs one command on the strand (where the caller is) and fills `response`: with the remembered
+// answer when `sequence` is not 0 and was answered before for the same payload. Throws.
+void ExecuteOnce(Session& session, uint64_t sequence, uint64_t payload,
+                 google::protobuf::Message* response, std::function<void()> between_ops,
+                 const std::function<void(CommandScope&)>& command);
+
+template <class Request>
+uint64_t SequenceOf(const Request& request) {
+  if constexpr (requires { request.sequence(); }) return request.sequence();
+  return 0;
+}
+
+// Finds the session, queues the command and finishes the call with its status.
+template <class Request, class Response>
+grpc::ServerUnaryReactor* Execute(SessionStore& store, grpc::CallbackServerContext* context,
+                                  const Request* request, Response* response,
+                                  void (*verb)(CommandScope&, const Request&, Response*)) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  std::shared_ptr<Session> session;
+  const grpc::Status found = Guard([&] { session = store.Find(request->session_id()); });
+  if (!found.ok()) {
+    reactor->Finish(found);
+    return reactor;
+  }
+  Session& strand = *session;
+  strand.Post([=, session = std::move(session)] {
+    const grpc::Status status = Guard([&] {
+      const uint64_t sequence = SequenceOf(*request);
+      ExecuteOnce(*session, sequence, sequence == 0 ? 0 : PayloadHash(*request), response,
+                  StopWithCall(*context, *session),
+                  [&](CommandScope& scope) { verb(scope, *request, response); });
+    });
+    session->Renew();
+    reactor->Finish(status);
+  });
+  return reactor;
+}
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_EXECUTE_H_

@@ -1,0 +1,39 @@
+// ONNX messages as programs, and graphs as ONNX messages.
+#ifndef GRADWIRE_RPC_MODEL_H_
+#define GRADWIRE_RPC_MODEL_H_
+
+#include <string>
+#include <vector>
+
+#include "gradwire/v1/gradwire.pb.h"
+#include "session/program.h"
+#include "session/transaction.h"
+
+namespace gradwire::rpc {
+
+using OpsetProtos = google::protobuf::RepeatedPtrField<v1::OperatorSetIdProto>;
+OpsetImports DecodeImports(const OpsetProtos& protos);
+
+// A node with its operator found. What cannot be run is kept with its refusal.
+NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports);
+
+// A program and the arrays of its initializers, on the host.
+struct LoadedProgram {
+  Program program;
+  std::vector<NamedTensor> initializers;
+};
+// Throws INVALID_MODEL for what is not a well-formed model: a name read before it is made, an
+// output that nothing makes, a newer IR or opset than this server knows.
+LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
+                          const std::string& parameter_prefix);
+
+void EncodeProgram(const Program& program, v1::ProgramInfo* proto);
+
+// The recorded graph behind a value, which is its one output.
+v1::ModelProto EncodeGraph(const std::string& name, const Value& value);
+// A model's nodes and edges in Graphviz's language.
+std::string ToDot(const v1::GraphProto& graph);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_MODEL_H_

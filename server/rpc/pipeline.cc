@@ -1,0 +1,181 @@
+// Pipeline: commands without waiting, replies in order, and poison where a failed command would
+// have bound names.
+
+#include <fmt/format.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "rpc/command_names.h"
+#include "rpc/execute.h"
+#include "rpc/service.h"
+
+namespace gradwire::rpc {
+namespace {
+
+// Commands taken from the network and not answered yet; beyond that, reading waits.
+constexpr int kMaxInFlight = 1024;
+
+// Names that failed commands would have bound, with the sequence of the first cause.
+class Poison {
+ public:
+  // Throws DEPENDENCY_FAILED when the command reads such a name.
+  void Check(const CommandNames& names) const {
+    for (const std::string& name : names.reads) {
+      for (const auto& [poisoned, cause] : causes_) {
+        if (!Matches(poisoned, name)) continue;
+        throw Error(reason::kDependencyFailed,
+                    fmt::format("'{}' is not what it should be: command {} failed", name, cause))
+            .With("tensor", name)
+            .With("command", std::to_string(cause));
+      }
+    }
+  }
+  void Add(const CommandNames& names, uint64_t cause) {
+    for (const std::string& name : names.writes) causes_.emplace(name, cause);
+  }
+  void Clear(const CommandNames& names) {
+    for (const std::string& name : names.writes) {
+      std::erase_if(causes_, [&](const auto& entry) { return Matches(name, entry.first); });
+    }
+  }
+  // The first cause behind what the command reads, or `own` where it is its own.
+  uint64_t Cause(const Error& error, uint64_t own) const {
+    if (error.reason().name != reason::kDependencyFailed.name) return own;
+    return std::stoull(error.metadata().at("command"));
+  }
+
+ private:
+  static bool Matches(const std::string& a, const std::string& b) {
+    if (a == b) return true;
+    const auto covers = [](const std::string& pattern, const std::string& name) {
+      return pattern.ends_with('*') && name.starts_with(pattern.substr(0, pattern.size() - 1));
+    };
+    return covers(a, b) || covers(b, a);
+  }
+
+  std::map<std::string, uint64_t> causes_;
+};
+
+class PipelineReactor final
+    : public grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse> {
+ public:
+  PipelineReactor(SessionStore& store, grpc::CallbackServerContext* context)
+      : store_(store), context_(context) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      StopReading(grpc::Status::OK);
+      return;
+    }
+    if (session_ == nullptr) {
+      const grpc::Status found = Guard([&] { session_ = store_.Find(request_.session_id()); });
+      if (!found.ok()) {
+        StopReading(found);
+        return;
+      }
+    }
+    auto request = std::make_shared<v1::PipelineRequest>(std::move(request_));
+    request_.Clear();
+    bool read_on = false;
+    {
+      const std::lock_guard lock(mutex_);
+      ++in_flight_;
+      read_on = in_flight_ < kMaxInFlight;
+      waiting_to_read_ = !read_on;
+    }
+    session_->Post([this, request = std::move(request)] { Answer(*request); });
+    if (read_on) StartRead(&request_);
+  }
+
+  void OnWriteDone(bool) override {
+    bool read_on = false;
+    bool finish = false;
+    {
+      const std::lock_guard lock(mutex_);
+      answers_.pop_front();
+      --in_flight_;
+      read_on = std::exchange(waiting_to_read_, false);
+      if (!answers_.empty()) StartWrite(&answers_.front());
+      finish = IdleLocked();
+    }
+    if (read_on) StartRead(&request_);
+    if (finish) Finish(status_);
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  // On the strand.
+  void Answer(const v1::PipelineRequest& request) {
+    v1::PipelineResponse response;
+    response.set_sequence(request.sequence());
+    const CommandNames names = NamesOf(request.command(), *session_);
+    const std::optional<Error> error = Catch([&] {
+      poison_.Check(names);
+      ExecuteOnce(*session_, request.sequence(), PayloadHash(request.command()),
+                  response.mutable_result(), StopWithCall(*context_, *session_),
+                  [&](CommandScope& scope) {
+                    Dispatch(scope, request.command(), response.mutable_result());
+                  });
+    });
+    session_->Renew();
+    if (error.has_value()) {
+      poison_.Add(names, poison_.Cause(*error, request.sequence()));
+      Error named = *error;
+      named.Prefix(
+          fmt::format("command {} ({}): ", request.sequence(), CommandName(request.command())));
+      named.With("command", std::to_string(request.sequence()));
+      response.set_error(ToDetails(named));
+    } else {
+      poison_.Clear(names);
+    }
+    const std::lock_guard lock(mutex_);
+    answers_.push_back(std::move(response));
+    if (answers_.size() == 1) StartWrite(&answers_.front());
+  }
+
+  void StopReading(const grpc::Status& status) {
+    bool finish = false;
+    {
+      const std::lock_guard lock(mutex_);
+      done_reading_ = true;
+      status_ = status;
+      finish = IdleLocked();
+    }
+    if (finish) Finish(status_);
+  }
+
+  // Whether nothing is left to do; true once. The caller finishes without the lock: the reactor is
+  // deleted by it.
+  bool IdleLocked() { return done_reading_ && in_flight_ == 0 && !std::exchange(finished_, true); }
+
+  SessionStore& store_;
+  grpc::CallbackServerContext* const context_;
+  std::shared_ptr<Session> session_;
+  v1::PipelineRequest request_;
+  Poison poison_;  // belongs to the strand
+
+  std::mutex mutex_;  // guards what follows
+  std::deque<v1::PipelineResponse> answers_;
+  int in_flight_ = 0;
+  bool waiting_to_read_ = false;
+  bool done_reading_ = false;
+  bool finished_ = false;
+  grpc::Status status_ = grpc::Status::OK;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* Service::Pipeline(
+    grpc::CallbackServerContext* context) {
+  return new PipelineReactor(store_, context);
+}
+
+}  // namespace gradwire::rpc

@@ -1,0 +1,114 @@
+// The calls about the server and the lives of sessions.
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "graph/op.h"
+#include "rpc/service.h"
+#include "rpc/status.h"
+
+namespace gradwire::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+
+void EncodeDuration(milliseconds duration, google::protobuf::Duration* proto) {
+  proto->set_seconds(duration.count() / 1000);
+  proto->set_nanos(static_cast<int32_t>(duration.count() % 1000 * 1000000));
+}
+
+milliseconds DecodeDuration(const google::protobuf::Duration& proto) {
+  return milliseconds(proto.seconds() * 1000 + proto.nanos() / 1000000);
+}
+
+void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {
+  const DeviceDescription description = backend.Describe();
+  const MemoryStats memory = backend.memory();
+  proto->set_name(backend.device().name());
+  proto->set_description(description.description);
+  proto->set_library(description.library);
+  proto->set_threads(description.threads);
+  proto->set_live_bytes(memory.live_bytes);
+  proto->set_cached_bytes(memory.cached_bytes);
+}
+
+void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport* proto) {
+  proto->set_domain(std::string(op.domain));
+  proto->set_op_type(std::string(op.name));
+  proto->set_since_version(op.since);
+  proto->set_device(backend.device().name());
+  for (int code = 1; code < kDTypeCount; ++code) {
+    if (op.types.Contains(static_cast<DType>(code))) proto->add_data_types(code);
+  }
+  // VJPs are formulas of operators with VJPs, so an operator with one has all orders.
+  proto->set_backward(HasGradient(op));
+  proto->set_second_order(HasGradient(op));
+}
+
+bool RunsOn(const OpDef& op, Device device) {
+  return op.alias || op.decompose != nullptr || KernelOn(op, device.type) != nullptr;
+}
+
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                 const std::function<void()>& f) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(Guard(f));
+  return reactor;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* context,
+                                                 const v1::GetServerInfoRequest*,
+                                                 v1::GetServerInfoResponse* response) {
+  return Answer(context, [&] {
+    response->set_version(GRADWIRE_VERSION);
+    const SessionLimits& limits = store_.limits();
+    v1::Limits& proto = *response->mutable_limits();
+    proto.set_max_message_bytes(kMaxMessageBytes);
+    proto.set_max_session_bytes(limits.max_session_bytes);
+    proto.set_max_sessions(limits.max_sessions);
+    EncodeDuration(limits.default_lease, proto.mutable_default_lease());
+    EncodeDuration(limits.max_lease, proto.mutable_max_lease());
+    response->set_max_ir_version(kMaxIrVersion);
+    response->set_max_opset_version(kMaxOpset);
+    for (const auto& backend : store_.backends()) {
+      EncodeDevice(*backend, response->add_devices());
+      for (const OpDef* op : Registry::Global().All()) {
+        if (RunsOn(*op, backend->device())) {
+          EncodeOperator(*op, *backend, response->add_operators());
+        }
+      }
+    }
+  });
+}
+
+grpc::ServerUnaryReactor* Service::OpenSession(grpc::CallbackServerContext* context,
+                                               const v1::OpenSessionRequest* request,
+                                               v1::OpenSessionResponse* response) {
+  return Answer(context, [&] {
+    OpenRequest open{request->device(), DecodeDuration(request->lease()), request->max_bytes(),
+                     std::nullopt};
+    if (request->has_seed()) open.seed = request->seed();
+    const std::shared_ptr<Session> session = store_.Open(open);
+    response->set_session_id(session->id());
+    EncodeDuration(session->lease(), response->mutable_lease());
+  });
+}
+
+grpc::ServerUnaryReactor* Service::KeepAlive(grpc::CallbackServerContext* context,
+                                             const v1::KeepAliveRequest* request,
+                                             v1::KeepAliveResponse* response) {
+  return Answer(context, [&] {
+    EncodeDuration(store_.Find(request->session_id())->lease(), response->mutable_lease());
+  });
+}
+
+grpc::ServerUnaryReactor* Service::CloseSession(grpc::CallbackServerContext* context,
+                                                const v1::CloseSessionRequest* request,
+                                                v1::CloseSessionResponse*) {
+  return Answer(context, [&] { store_.Close(request->session_id()); });
+}
+
+}  // namespace gradwire::rpc

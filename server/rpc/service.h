@@ -1,0 +1,81 @@
+// The gRPC edge: one handler a verb. gRPC's threads decode and encode; commands run on their
+// session's strand of the compute pool.
+#ifndef GRADWIRE_RPC_SERVICE_H_
+#define GRADWIRE_RPC_SERVICE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+
+#include "gradwire/v1/gradwire.grpc.pb.h"
+#include "session/session_store.h"
+
+namespace gradwire::rpc {
+
+inline constexpr int64_t kMaxMessageBytes = int64_t{64} << 20;
+
+// PutStream and FetchStream take raw messages: their payload never passes through protobuf.
+using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
+    v1::Gradwire::WithRawCallbackMethod_FetchStream<v1::Gradwire::CallbackService>>;
+
+class Service final : public RawService {
+ public:
+  // `store` outlives the service.
+  explicit Service(SessionStore& store) : store_(store) {}
+
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
+                                          const v1::GetServerInfoRequest* request,
+                                          v1::GetServerInfoResponse* response) override;
+  grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
+                                        const v1::OpenSessionRequest* request,
+                                        v1::OpenSessionResponse* response) override;
+  grpc::ServerUnaryReactor* KeepAlive(grpc::CallbackServerContext* context,
+                                      const v1::KeepAliveRequest* request,
+                                      v1::KeepAliveResponse* response) override;
+  grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context,
+                                         const v1::CloseSessionRequest* request,
+                                         v1::CloseSessionResponse* response) override;
+  grpc::ServerReadReactor<grpc::ByteBuffer>* PutStream(grpc::CallbackServerContext* context,
+                                                       grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* FetchStream(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* request) override;
+  grpc::ServerReadReactor<v1::LoadProgramRequest>* LoadProgram(
+      grpc::CallbackServerContext* context, v1::LoadProgramResponse* response) override;
+  grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* Pipeline(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerWriteReactor<v1::FileChunk>* SaveSession(
+      grpc::CallbackServerContext* context, const v1::SaveSessionRequest* request) override;
+  grpc::ServerReadReactor<v1::RestoreSessionRequest>* RestoreSession(
+      grpc::CallbackServerContext* context, v1::RestoreSessionResponse* response) override;
+
+// Commands in a session that take one message and give one: rpc/unary.cc.
+#define GRADWIRE_UNARY(Verb)                                                                     \
+  grpc::ServerUnaryReactor* Verb(grpc::CallbackServerContext* context,                           \
+                                 const v1::Verb##Request* request, v1::Verb##Response* response) \
+      override;
+  GRADWIRE_UNARY(DescribeSession)
+  GRADWIRE_UNARY(Put)
+  GRADWIRE_UNARY(Fetch)
+  GRADWIRE_UNARY(Forward)
+  GRADWIRE_UNARY(Backward)
+  GRADWIRE_UNARY(Gradients)
+  GRADWIRE_UNARY(Detach)
+  GRADWIRE_UNARY(Copy)
+  GRADWIRE_UNARY(Delete)
+  GRADWIRE_UNARY(ListTensors)
+  GRADWIRE_UNARY(DescribeTensor)
+  GRADWIRE_UNARY(Step)
+  GRADWIRE_UNARY(ZeroGrad)
+  GRADWIRE_UNARY(ListPrograms)
+  GRADWIRE_UNARY(UnloadProgram)
+  GRADWIRE_UNARY(Run)
+  GRADWIRE_UNARY(GetGraph)
+#undef GRADWIRE_UNARY
+
+ private:
+  SessionStore& store_;
+};
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_SERVICE_H_

@@ -1,0 +1,28 @@
+// The one place where errors become gRPC status.
+#ifndef GRADWIRE_RPC_STATUS_H_
+#define GRADWIRE_RPC_STATUS_H_
+
+#include <grpcpp/support/status.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "core/error.h"
+
+namespace gradwire::rpc {
+
+// The status of an error, with a google.rpc.ErrorInfo in its details.
+grpc::Status ToStatus(const Error& error);
+// A serialized google.rpc.Status of an error.
+std::string ToDetails(const Error& error);
+
+// Calls f. What it throws becomes an Error: an Error itself, running out of memory OUT_OF_MEMORY,
+// and anything else INTERNAL, logged with its text.
+std::optional<Error> Catch(const std::function<void()>& f);
+// The same, as a status; OK when f returns.
+grpc::Status Guard(const std::function<void()>& f);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_STATUS_H_

@@ -1,0 +1,45 @@
+// Arrays and their descriptions: messages to values and back.
+#ifndef GRADWIRE_RPC_WIRE_H_
+#define GRADWIRE_RPC_WIRE_H_
+
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/attributes.h"
+#include "gradwire/v1/gradwire.pb.h"
+#include "session/transaction.h"
+
+namespace gradwire::rpc {
+
+// Throws INVALID_ARGUMENT or DTYPE_MISMATCH, before anything is allocated, for an unknown or
+// non-fixed-size element type, a negative or absurd extent, or a payload of another size.
+TensorSpec DecodeSpec(const v1::TensorProto& proto);
+TensorSpec DecodeSpec(const v1::TensorSpec& proto);
+// On the host.
+Tensor DecodeHost(const v1::TensorProto& proto);
+// On the session's device.
+Tensor Decode(const v1::TensorProto& proto, Stream& stream);
+template <class Protos>
+std::vector<NamedTensor> DecodeAll(const Protos& protos, Stream& stream) {
+  std::vector<NamedTensor> tensors;
+  for (const v1::TensorProto& proto : protos) {
+    tensors.emplace_back(proto.name(), Decode(proto, stream));
+  }
+  return tensors;
+}
+
+void EncodeSpec(const TensorSpec& spec, v1::TensorSpec* proto);
+// Waits for the device; payload in raw_data.
+void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::TensorProto* proto);
+void EncodeInfo(const TensorInfo& info, v1::TensorInfo* proto);
+// A copy of a host tensor on the session's device.
+Tensor OnDevice(const Tensor& host, Stream& stream);
+// A tensor whose bytes the host can read: the same one on a CPU, a copy elsewhere.
+Tensor OnHost(const Tensor& tensor, Stream& stream);
+
+std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::string>& strings);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_WIRE_H_
