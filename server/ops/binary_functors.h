@@ -37,7 +37,6 @@ GRADWIRE_BINARY(BitwiseXor, a ^ b);
 
 GRADWIRE_BINARY(Maximum, a > b || a != a ? a : b);  // NaN where either is NaN
 GRADWIRE_BINARY(Minimum, a < b || a != a ? a : b);
-GRADWIRE_BINARY(PRelu, a < T(0) ? Mul()(a, b) : a);
 
 // Derivatives: of the output's gradient and the forward call's output (input, for Gelu).
 GRADWIRE_BINARY(ReluGrad, b > T(0) ? a : T(0));
@@ -47,12 +46,21 @@ GRADWIRE_BINARY(SigmoidGrad, a* b*(T(1) - b));
 #undef GRADWIRE_BINARY
 #undef GRADWIRE_PREDICATE
 
+struct PRelu {
+  template <class T>
+  GRADWIRE_FN T operator()(T x, T slope) const {
+    const T scaled = Mul()(x, slope);
+    if constexpr (std::is_floating_point_v<T>) return math::Select(x < 0, scaled, x);
+    return x < T(0) ? scaled : x;
+  }
+};
+
 struct GeluGrad {
   static constexpr bool kSlow = true;
   template <class T>
   GRADWIRE_FN T operator()(T dy, T x) const {
-    const T cdf = T(0.5) * (T(1) + std::erf(x * T(0.70710678118654752440)));
-    return dy * (cdf + x * T(0.39894228040143267794) * std::exp(T(-0.5) * x * x));
+    const T cdf = T(0.5) * (T(1) + math::Erf(x * T(0.70710678118654752440)));
+    return dy * (cdf + x * T(0.39894228040143267794) * math::Exp(T(-0.5) * x * x));
   }
 };
 

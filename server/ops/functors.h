@@ -10,12 +10,7 @@
 #include <type_traits>
 
 #include "core/half.h"
-
-#ifdef __CUDACC__
-#define GRADWIRE_FN __host__ __device__ inline
-#else
-#define GRADWIRE_FN inline
-#endif
+#include "ops/real_math.h"
 
 namespace gradwire::fn {
 

@@ -53,9 +53,9 @@ GRADWIRE_UNARY(Round, std::nearbyint(x));  // halves to even
 GRADWIRE_UNARY(Sqrt, std::sqrt(x));
 GRADWIRE_UNARY(Square, x* x);
 GRADWIRE_UNARY(Reciprocal, T(1) / x);
-GRADWIRE_SLOW_UNARY(Exp, std::exp(x));
-GRADWIRE_SLOW_UNARY(Log, std::log(x));
-GRADWIRE_SLOW_UNARY(Erf, std::erf(x));
+GRADWIRE_SLOW_UNARY(Exp, math::Exp(x));
+GRADWIRE_SLOW_UNARY(Log, math::Log(x));
+GRADWIRE_SLOW_UNARY(Erf, math::Erf(x));
 GRADWIRE_SLOW_UNARY(Sin, std::sin(x));
 GRADWIRE_SLOW_UNARY(Cos, std::cos(x));
 GRADWIRE_SLOW_UNARY(Tan, std::tan(x));
@@ -67,10 +67,10 @@ GRADWIRE_SLOW_UNARY(Cosh, std::cosh(x));
 GRADWIRE_SLOW_UNARY(Asinh, std::asinh(x));
 GRADWIRE_SLOW_UNARY(Acosh, std::acosh(x));
 GRADWIRE_SLOW_UNARY(Atanh, std::atanh(x));
-GRADWIRE_SLOW_UNARY(Tanh, std::tanh(x));
-GRADWIRE_SLOW_UNARY(Sigmoid, T(1) / (T(1) + std::exp(-x)));
-GRADWIRE_SLOW_UNARY(Softplus, (x > 0 ? x : T(0)) + std::log1p(std::exp(-std::fabs(x))));
-GRADWIRE_SLOW_UNARY(Gelu, T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752440))));
+GRADWIRE_SLOW_UNARY(Tanh, math::Tanh(x));
+GRADWIRE_SLOW_UNARY(Sigmoid, T(1) / (T(1) + math::Exp(-x)));
+GRADWIRE_SLOW_UNARY(Softplus, (x > 0 ? x : T(0)) + math::Log1p(math::Exp(-std::fabs(x))));
+GRADWIRE_SLOW_UNARY(Gelu, T(0.5) * x * (T(1) + math::Erf(x * T(0.70710678118654752440))));
 GRADWIRE_UNARY(Relu, x < 0 ? T(0) : x);  // NaN stays NaN
 GRADWIRE_UNARY(Not, !x);
 GRADWIRE_UNARY(BitwiseNot, static_cast<T>(~x));
@@ -83,7 +83,7 @@ struct LeakyRelu {
   static LeakyRelu Make(const Attributes& a) { return {a.Float("alpha", 0.01)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
-    return x < 0 ? static_cast<T>(alpha) * x : x;
+    return math::Select(x < 0, static_cast<T>(alpha) * x, x);
   }
 };
 
@@ -93,7 +93,7 @@ struct Elu {
   static Elu Make(const Attributes& a) { return {a.Float("alpha", 1.0)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
-    return x < 0 ? static_cast<T>(alpha) * std::expm1(x) : x;
+    return math::Select(x < 0, static_cast<T>(alpha) * math::Expm1(x), x);
   }
 };
 
@@ -106,7 +106,7 @@ struct HardSigmoid {
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     const T y = static_cast<T>(alpha) * x + static_cast<T>(beta);
-    return y < 0 ? T(0) : y > 1 ? T(1) : y;
+    return math::Select(y < 0, T(0), math::Select(y > 1, T(1), y));
   }
 };
 
@@ -138,7 +138,7 @@ struct IsInf {
   template <class T>
   GRADWIRE_FN bool operator()(T x) const {
     constexpr T kInfinity = std::numeric_limits<T>::infinity();
-    return (positive && x == kInfinity) || (negative && x == -kInfinity);
+    return (positive & (x == kInfinity)) | (negative & (x == -kInfinity));
   }
 };
 
