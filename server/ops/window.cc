@@ -11,6 +11,7 @@ namespace {
 
 // Larger strides, dilations and pads than any array has elements would only overflow.
 constexpr int64_t kLimit = int64_t{1} << 31;
+constexpr int64_t kMaxTaps = 1 << 24;
 
 Dims Numbers(const Attributes& attributes, std::string_view name, size_t count, int64_t fallback,
              int64_t low) {
@@ -33,9 +34,13 @@ Window Read(const Attributes& attributes, const Dims& kernel, int64_t lowest_pad
     throw Error(reason::kOpUnsupported,
                 fmt::format("{} spatial axes are not supported; 1 to 3 are", rank));
   }
+  int64_t taps = 1;
   for (const int64_t extent : kernel) {
-    if (extent >= 1 && extent < kLimit) continue;
-    throw Error(reason::kInvalidArgument, fmt::format("kernel extent {} is out of range", extent));
+    if (extent < 1 || extent > kMaxTaps / taps) {
+      throw Error(reason::kInvalidArgument,
+                  fmt::format("kernel {} is out of range", ToString(kernel)));
+    }
+    taps *= extent;
   }
   const Dims pads = Numbers(attributes, "pads", 2 * rank, 0, lowest_pad);
   const auto middle = pads.begin() + static_cast<ptrdiff_t>(rank);
@@ -84,6 +89,16 @@ Dims WithChannels(int64_t batch, int64_t channels, const Dims& spatial) {
   Dims dims = {batch, channels};
   dims.insert(dims.end(), spatial.begin(), spatial.end());
   return dims;
+}
+
+Dims KernelShape(const OpCall& call) {
+  const std::vector<int64_t>& kernel = call.attributes().Ints("kernel_shape");
+  if (call.rank(0) != static_cast<int>(kernel.size()) + 2) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("X is {}, kernel_shape is {}: rank {} is expected",
+                            ToString(call.spec(0)), ToString(kernel), kernel.size() + 2));
+  }
+  return {kernel.begin(), kernel.end()};
 }
 
 Window OnnxWindow(const Attributes& attributes, const Dims& kernel, const Dims& input, bool ceil) {

@@ -34,6 +34,8 @@ Dims SpatialDims(const Dims& dims);
 // [N, C, ...] of a batch, channels and spatial extents.
 Dims WithChannels(int64_t batch, int64_t channels, const Dims& spatial);
 
+// Attribute kernel_shape of a pooling over input 0; throws SHAPE_MISMATCH when ranks differ.
+Dims KernelShape(const OpCall& call);
 // The window of an ONNX call with kernel_shape (`kernel`), strides, dilations, pads and auto_pad
 // over `input`; with `ceil`, a window that starts inside the padded input counts. Throws
 // INVALID_ARGUMENT and SHAPE_MISMATCH.
@@ -61,9 +63,9 @@ struct Geometry {
   std::pair<int64_t, int64_t> Inside(size_t axis, int64_t tap) const;
 };
 
-// Calls f(out_at, in_at, count, first_tap...) for each line of outputs along the last axis that one
-// tap of the kernel serves: count outputs from out_at on, whose inputs start at in_at and are
-// stride[2] apart. Taps come in row-major order: f(tap, out_at, in_at, count).
+// Calls f(tap, out_at, in_at, count) for each line of outputs along the last axis that a tap of the
+// kernel serves: count outputs from out_at on, whose inputs start at in_at and are stride[2] apart.
+// Taps come in row-major order.
 template <class F>
 void ForEachTapLine(const Geometry& g, F&& f) {
   int64_t tap = 0;
