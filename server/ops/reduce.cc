@@ -12,9 +12,10 @@
 namespace gradwire {
 namespace {
 
-// Accumulators: floating sums in double, integers in their own type, which wraps as NumPy's does.
+// Accumulators: floating sums in double; integers modulo 2^64, cut to their type at the end, so
+// that they wrap as NumPy's do.
 template <class T>
-using Wide = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+using Wide = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
 
 struct Adds {
   template <class V>
@@ -38,7 +39,10 @@ struct SumOf : Adds {
 template <class T>
 struct MeanOf : SumOf<T> {
   static T Finish(Wide<T> a, int64_t count) {
-    if constexpr (std::is_integral_v<T>) return count == 0 ? T{0} : static_cast<T>(a / T(count));
+    if constexpr (std::is_integral_v<T>) {
+      using Signed = std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>;
+      return count == 0 ? T{0} : static_cast<T>(static_cast<Signed>(a) / Signed(count));
+    }
     return static_cast<T>(a / static_cast<Wide<T>>(count));
   }
 };
@@ -47,7 +51,14 @@ template <class T>
 struct L1Of : SumOf<T> {
   template <class V>
   static V Step(V a, V x) {
-    return a + (x < 0 ? -x : x);
+    if constexpr (std::is_floating_point_v<T>) {
+      return a + (x < 0 ? -x : x);
+    } else if constexpr (std::is_unsigned_v<T>) {
+      return a + x;
+    } else {
+      constexpr uint64_t kLargestPositive = std::numeric_limits<int64_t>::max();
+      return a + (x > kLargestPositive ? -x : x);
+    }
   }
 };
 
@@ -61,7 +72,7 @@ struct SumSquareOf : SumOf<T> {
 
 template <class T>
 struct L2Of : SumSquareOf<T> {
-  static T Finish(Wide<T> a, int64_t) { return static_cast<T>(std::sqrt(a)); }
+  static T Finish(Wide<T> a, int64_t) { return static_cast<T>(std::sqrt(static_cast<double>(a))); }
 };
 
 template <class T>
