@@ -239,5 +239,20 @@ OP_CASES(OtherPools,
           .inputs = {Distinct({2, 3, 4})},
           .attributes = {{"p", int64_t{3}}}});
 
+OP_CASES(MaxUnpool,
+         {.op = "MaxUnpool",
+          .inputs = {Elements({1, 1, 2, 2}, {5, 6, 7, 8}), Ints({1, 1, 2, 2}, {5, 7, 13, 15}),
+                     Ints({4}, {1, 1, 5, 5})},
+          .attributes = Kernel({2, 2}, {{"strides", Numbers{2, 2}}}),
+          .expect = Expected{0, 0, 0, 0, 0, 0, 5, 0, 6, 0, 0, 0, 0,
+                             0, 0, 0, 7, 0, 8, 0, 0, 0, 0, 0, 0}},
+         {.op = "MaxUnpool",
+          .inputs = {Normal({1, 2, 2}), Ints({1, 2, 2}, {1, 3, 4, 7})},
+          .attributes = Kernel({2}, {{"strides", Numbers{2}}})},
+         {.op = "MaxUnpool",
+          .inputs = {Normal({1, 2, 2}), Ints({1, 2, 1}, {1, 3})},
+          .attributes = Kernel({2}),
+          .error = "SHAPE_MISMATCH"});
+
 }  // namespace
 }  // namespace gradwire::testing
