@@ -101,10 +101,12 @@ class Walk {
  private:
   bool Visit(const NodePtr& node) {
     Values dy;
+    std::vector<bool> flows;
     bool any = false;
     for (size_t i = 0; i < node->num_outputs(); ++i) {
       const Edge edge{node.get(), static_cast<int>(i)};
       dy.push_back(sums_.Get(edge));
+      flows.push_back(static_cast<bool>(dy.back()));
       any = any || dy.back();
       if (!wanted_.contains(edge)) sums_.Erase(edge);
     }
@@ -113,11 +115,11 @@ class Walk {
       const TensorSpec& spec = node->output_slot(static_cast<int>(i))->spec;
       if (!dy[i] && kGradTypes.Contains(spec.dtype)) dy[i] = ZerosLike(spec);
     }
-    Propagate(*node, dy);
+    Propagate(*node, dy, std::move(flows));
     return true;
   }
 
-  void Propagate(Node& node, const Values& dy) {
+  void Propagate(Node& node, const Values& dy, std::vector<bool> flows) {
     std::vector<bool> needs;
     for (const Value& input : node.inputs()) needs.push_back(IsNeeded(input));
     if (node.op().vjp == nullptr) {
@@ -125,7 +127,7 @@ class Walk {
                   fmt::format("the derivative for '{}' is not implemented", node.op().name))
           .With("op", std::string(node.op().name));
     }
-    const Values gradients = node.op().vjp(VjpCall(node, dy, needs));
+    const Values gradients = node.op().vjp(VjpCall(node, dy, std::move(flows), needs));
     for (size_t i = 0; i < gradients.size(); ++i) {
       if (!gradients[i] || !needs[i]) continue;
       const Value& input = node.inputs()[i];

@@ -55,8 +55,8 @@ class OpCall {
 // A recorded call on the way back, for `vjp`.
 class VjpCall {
  public:
-  VjpCall(Node& node, const Values& dy, std::vector<bool> needs)
-      : node_(node), dy_(dy), needs_(std::move(needs)) {}
+  VjpCall(Node& node, const Values& dy, std::vector<bool> flows, std::vector<bool> needs)
+      : node_(node), dy_(dy), flows_(std::move(flows)), needs_(std::move(needs)) {}
 
   const Attributes& attributes() const { return node_.attributes(); }
   size_t num_inputs() const { return node_.inputs().size(); }
@@ -75,12 +75,15 @@ class VjpCall {
   size_t num_outputs() const { return node_.num_outputs(); }
   // Gradient of output i; zeros where the roots do not depend on it.
   const Value& dy(size_t i = 0) const { return dy_[i]; }
+  // Whether the roots depend on output i: otherwise what dy(i) would add need not be computed.
+  bool flows(size_t i) const { return flows_[i]; }
 
  private:
   Value Saved(const Value& value, const char* kind, size_t i) const;
 
   Node& node_;
   const Values& dy_;
+  std::vector<bool> flows_;
   std::vector<bool> needs_;
 };
 
