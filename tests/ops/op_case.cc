@@ -26,18 +26,41 @@ bool IsDifferentiated(const Input& input) {
   return input.dtype == DType::kFloat64 && input.differentiate && !input.absent;
 }
 
-Values CallCase(const OpCase& c, Bench& bench, DType float_type) {
-  Values inputs;
-  for (const Input& input : c.inputs) {
-    const DType dtype = input.dtype == DType::kFloat64 ? float_type : input.dtype;
-    inputs.push_back(MakeInput(bench, input, dtype, IsDifferentiated(input) && c.order > 0));
-  }
+const OpDef& FindOp(const OpCase& c) {
   const size_t colons = c.op.find("::");
   const bool qualified = colons != std::string::npos;
   const OpDef* op = Registry::Global().Find(qualified ? c.op.substr(0, colons) : "",
                                             qualified ? c.op.substr(colons + 2) : c.op, c.opset);
   if (op == nullptr) throw Error(reason::kOpUnsupported, c.op + " is not registered");
-  return Apply(*op, inputs, c.attributes, c.outputs);
+  return *op;
+}
+
+Values MakeInputs(const OpCase& c, Bench& bench, DType float_type, bool leaves) {
+  Values inputs;
+  for (const Input& input : c.inputs) {
+    const DType dtype = input.dtype == DType::kFloat64 ? float_type : input.dtype;
+    inputs.push_back(MakeInput(bench, input, dtype, IsDifferentiated(input) && leaves));
+  }
+  return inputs;
+}
+
+Values CallCase(const OpCase& c, Bench& bench, DType float_type) {
+  return Apply(FindOp(c), MakeInputs(c, bench, float_type, c.order > 0), c.attributes, c.outputs);
+}
+
+// Equal to 1e-9, relative to 1 where the wanted number is small.
+void ExpectNear(const std::vector<double>& got, const std::vector<double>& wanted) {
+  ASSERT_EQ(got.size(), wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double want = wanted[i];
+    if (std::isnan(want)) {
+      EXPECT_TRUE(std::isnan(got[i])) << "element " << i << " is " << got[i];
+    } else if (std::isinf(want)) {
+      EXPECT_EQ(got[i], want) << "element " << i;
+    } else {
+      EXPECT_NEAR(got[i], want, 1e-9 * (1 + std::abs(want))) << "element " << i;
+    }
+  }
 }
 
 double Dot(const std::vector<double>& a, const std::vector<double>& b) {
@@ -118,12 +141,7 @@ class Projection {
       inputs.push_back(MakeInput(bench, input, input.dtype, IsDifferentiated(input)));
       if (IsDifferentiated(input)) leaves.push_back(inputs.back());
     }
-    const size_t colons = moved.op.find("::");
-    const bool qualified = colons != std::string::npos;
-    const OpDef* op =
-        Registry::Global().Find(qualified ? moved.op.substr(0, colons) : "",
-                                qualified ? moved.op.substr(colons + 2) : moved.op, moved.opset);
-    const Values outputs = Apply(*op, inputs, moved.attributes, moved.outputs);
+    const Values outputs = Apply(FindOp(moved), inputs, moved.attributes, moved.outputs);
     Value total = Scalar(0, DType::kFloat64);
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (!outputs[i] || outputs[i].dtype() != DType::kFloat64) continue;
@@ -161,18 +179,7 @@ void CheckGradient(Projection& f, int order) {
 void CheckExpectation(const OpCase& c) {
   Bench bench;
   const TraceScope scope(bench.trace());
-  const std::vector<double> got = bench.Read(CallCase(c, bench, DType::kFloat64)[0]);
-  ASSERT_EQ(got.size(), c.expect->size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    const double want = (*c.expect)[i];
-    if (std::isnan(want)) {
-      EXPECT_TRUE(std::isnan(got[i])) << "element " << i << " is " << got[i];
-    } else if (std::isinf(want)) {
-      EXPECT_EQ(got[i], want) << "element " << i;
-    } else {
-      EXPECT_NEAR(got[i], want, 1e-9 * (1 + std::abs(want))) << "element " << i;
-    }
-  }
+  ExpectNear(bench.Read(CallCase(c, bench, DType::kFloat64)[0]), *c.expect);
 }
 
 void CheckFloat32(const OpCase& c) {
@@ -190,6 +197,20 @@ void CheckFloat32(const OpCase& c) {
       ASSERT_NEAR(got[k], want[k], c.float32_tolerance * (1 + std::abs(want[k])))
           << "float32 output " << i << " element " << k;
     }
+  }
+}
+
+// A row's kernel against its own decomposition.
+void CheckDecomposition(const OpCase& c) {
+  const OpDef& op = FindOp(c);
+  if (op.cpu == nullptr || op.decompose == nullptr) return;
+  Bench bench;
+  const TraceScope scope(bench.trace());
+  const Values inputs = MakeInputs(c, bench, DType::kFloat64, /*leaves=*/false);
+  const Values got = Apply(op, inputs, c.attributes, c.outputs);
+  const Values want = op.decompose(OpCall(op, inputs, c.attributes, c.outputs));
+  for (size_t i = 0; i < std::min(want.size(), size_t(c.outputs)); ++i) {
+    if (want[i]) ExpectNear(bench.Read(got[i]), bench.Read(want[i]));
   }
 }
 
@@ -256,6 +277,7 @@ void Check(const OpCase& c) {
   }
   try {
     if (c.expect.has_value()) CheckExpectation(c);
+    CheckDecomposition(c);
     if (c.float32_tolerance > 0) CheckFloat32(c);
     Projection f(c);
     for (int order = 1; order <= c.order && !f.empty(); ++order) CheckGradient(f, order);

@@ -1,0 +1,268 @@
+// Normalisation over trailing axes, its gradient, and the operators of ONNX that come down to it.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <span>
+
+#include "graph/formula.h"
+#include "graph/kernel.h"
+#include "ops/norm.h"
+
+namespace gradwire {
+namespace {
+
+// The array as rows that are each normalised.
+struct Rows {
+  int64_t rows;
+  int64_t length;
+
+  Rows(const Dims& dims, const Attributes& attributes) {
+    const auto axis = static_cast<size_t>(attributes.Int("axis"));
+    rows = NumElements(std::span<const int64_t>(dims).first(axis));
+    length = NumElements(std::span<const int64_t>(dims).subspan(axis));
+  }
+};
+
+// Whether the mean is subtracted; otherwise this is RMS normalisation.
+bool Centered(const Attributes& attributes) { return attributes.Int("center") != 0; }
+
+Dims TrailingAxes(const TensorSpec& x, const Attributes& attributes) {
+  Dims axes;
+  for (int64_t axis = attributes.Int("axis"); axis < x.rank(); ++axis) axes.push_back(axis);
+  return axes;
+}
+
+// X's shape with the normalised axes as 1.
+TensorSpec StatisticSpec(const TensorSpec& x, const Attributes& attributes) {
+  TensorSpec spec = x;
+  for (const int64_t axis : TrailingAxes(x, attributes)) spec.dims[size_t(axis)] = 1;
+  return spec;
+}
+
+void CheckParameter(const OpCall& call, size_t x, size_t i) {
+  const Dims& dims = call.dims(x);
+  call.RequireSameType(i);
+  if (call.dims(i) == Dims(dims.begin() + call.attributes().Int("axis"), dims.end())) return;
+  throw Error(reason::kShapeMismatch,
+              fmt::format("X is {}, input {} is {}: expected X's shape from "
+                          "axis {} on",
+                          ToString(call.spec(x)), i, ToString(call.spec(i)),
+                          call.attributes().Int("axis")));
+}
+
+// Y, mean and 1 / sqrt(variance + epsilon) of X and, optionally, scale and bias. The mean is 0
+// where it is not subtracted.
+Specs InferLayerNorm(const OpCall& call) {
+  for (size_t i = 1; i < call.num_inputs(); ++i) CheckParameter(call, 0, i);
+  const TensorSpec statistic = StatisticSpec(call.spec(0), call.attributes());
+  return {call.spec(0), statistic, statistic};
+}
+
+template <class T>
+void NormalizeRow(const T* x, const T* scale, const T* bias, T* y, int64_t n, T mean, T inverse) {
+  if (scale == nullptr) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * inverse;
+  } else if (bias == nullptr) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * inverse * scale[i];
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * inverse * scale[i] + bias[i];
+  }
+}
+
+int64_t RowGrain(int64_t length) { return (1 << 14) / std::max<int64_t>(1, length) + 1; }
+
+template <class T>
+void LayerNormCpu(KernelContext& k) {
+  const Rows view(k.input(0).dims(), k.attributes());
+  const bool centered = Centered(k.attributes());
+  const double epsilon = k.attributes().Float("epsilon");
+  const T* x = k.in<T>(0);
+  const T* scale = k.has(1) ? k.in<T>(1) : nullptr;
+  const T* bias = k.has(2) ? k.in<T>(2) : nullptr;
+  T *y = k.out<T>(0), *means = k.out<T>(1), *inverses = k.out<T>(2);
+  const int64_t n = view.length;
+  const auto count = static_cast<double>(n);
+  ParallelFor(view.rows, RowGrain(n), [=](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* row = x + r * n;
+      T mean = 0;
+      if (centered) {
+        mean = static_cast<T>(SumStretches<T>(0, n, [=](int64_t i) { return row[i]; }) / count);
+      }
+      const double squares =
+          SumStretches<T>(0, n, [=](int64_t i) { return (row[i] - mean) * (row[i] - mean); });
+      means[r] = mean;
+      inverses[r] = static_cast<T>(1 / std::sqrt(squares / count + epsilon));
+      NormalizeRow(row, scale, bias, y + r * n, n, mean, inverses[r]);
+    }
+  });
+}
+
+Values DecomposeLayerNorm(const OpCall& call) {
+  InferLayerNorm(call);
+  const Value x = call.input(0);
+  const Dims axes = TrailingAxes(x.spec(), call.attributes());
+  const bool centered = Centered(call.attributes());
+  const Value mean =
+      centered ? Mean(x, axes, true) : ZerosLike(StatisticSpec(x.spec(), call.attributes()));
+  const Value deviation = centered ? x - mean : x;
+  const Value variance = Mean(Square(deviation), axes, true);
+  const Value inverse = 1.0 / Sqrt(variance + call.attributes().Float("epsilon"));
+  Value y = deviation * inverse;
+  if (call.has(1)) y = y * call.input(1);
+  if (call.has(2)) y = y + call.input(2);
+  return {y, mean, inverse};
+}
+
+Values LayerNormVjp(const VjpCall& call) {
+  const Value x = call.input(0);
+  const Value mean = call.output(1);
+  const Value inverse = call.output(2);
+  Values gradients(call.num_inputs());
+  const bool centered = Centered(call.attributes());
+  if (call.flows(0)) {
+    const Value scale = call.has(1) ? call.input(1) : Value();
+    const Attributes attributes{{"axis", call.attributes().Int("axis")},
+                                {"center", int64_t{centered}}};
+    const Values all = ApplyAll("gradwire::LayerNormGrad", {call.dy(), x, mean, inverse, scale},
+                                attributes, scale ? 3 : 1);
+    for (size_t i = 0; i < gradients.size(); ++i) gradients[i] = all[i];
+  }
+  const auto add = [&](const Value& gradient) {
+    gradients[0] = gradients[0] ? gradients[0] + gradient : gradient;
+  };
+  const auto count = static_cast<double>(Rows(x.dims(), call.attributes()).length);
+  if (call.flows(1) && centered) add(Expand(call.dy(1) / count, x.dims()));
+  if (call.flows(2)) add((mean - x) * (call.dy(2) * inverse * inverse * inverse / count));
+  return gradients;
+}
+
+// dX and, with a scale, dscale and dbias of dY, X, X's statistics, and optionally scale.
+Specs InferLayerNormGrad(const OpCall& call) {
+  for (size_t i = 1; i < 4; ++i) call.RequireSameType(i);
+  const TensorSpec& x = call.spec(1);
+  const TensorSpec statistic = StatisticSpec(x, call.attributes());
+  if (call.spec(0) != x || call.spec(2) != statistic || call.spec(3) != statistic) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("dY is {}, X is {}, its statistics are {} and {}: they do not agree",
+                            ToString(call.spec(0)), ToString(x), ToString(call.spec(2)),
+                            ToString(call.spec(3))));
+  }
+  if (!call.has(4)) return {x};
+  CheckParameter(call, 1, 4);
+  return {x, call.spec(4), call.spec(4)};
+}
+
+// One row of dX, and what it adds to dscale and dbias.
+template <class T>
+struct RowGrad {
+  const T* scale;
+  int64_t n;
+  bool centered;
+
+  void Run(const T* dy, const T* x, T mean, T inverse, T* dx) const {
+    const auto count = static_cast<double>(n);
+    const auto g = [this, dy](int64_t i) { return scale == nullptr ? dy[i] : dy[i] * scale[i]; };
+    const auto shift =
+        centered ? static_cast<T>(SumStretches<T>(0, n, g) / count) : static_cast<T>(0);
+    const double dot =
+        SumStretches<T>(0, n, [=](int64_t i) { return g(i) * (x[i] - mean); }) * inverse / count;
+    const T slope = static_cast<T>(dot) * inverse;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) dx[i] = inverse * (g(i) - shift - slope * (x[i] - mean));
+  }
+  void AddTo(double* dscale, double* dbias, const T* dy, const T* x, T mean, T inverse) const {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+      dscale[i] += dy[i] * ((x[i] - mean) * inverse);
+      dbias[i] += dy[i];
+    }
+  }
+};
+
+// Each part of the rows sums into its own stretch of `sums`, dscale before dbias; this adds them.
+template <class T>
+void AddParts(const double* sums, int64_t parts, int64_t n, T* dscale, T* dbias) {
+  for (int64_t i = 0; i < n; ++i) {
+    double scale = 0;
+    double bias = 0;
+    for (int64_t p = 0; p < parts; ++p) {
+      scale += sums[2 * p * n + i];
+      bias += sums[(2 * p + 1) * n + i];
+    }
+    dscale[i] = static_cast<T>(scale);
+    dbias[i] = static_cast<T>(bias);
+  }
+}
+
+template <class T>
+void LayerNormGradCpu(KernelContext& k) {
+  const Rows view(k.input(1).dims(), k.attributes());
+  const int64_t n = view.length;
+  const bool scaled = k.has(4);
+  const T *dy = k.in<T>(0), *x = k.in<T>(1), *means = k.in<T>(2), *inverses = k.in<T>(3);
+  const RowGrad<T> grad{scaled ? k.in<T>(4) : nullptr, n, Centered(k.attributes())};
+  T* dx = k.out<T>(0);
+  const int64_t wanted = std::min<int64_t>(Threads(), view.rows / RowGrain(n));
+  const int64_t parts = std::max<int64_t>(1, wanted);
+  const auto bytes = static_cast<size_t>(scaled ? 2 * parts * n : 0) * sizeof(double);
+  const BufferPtr scratch = k.Scratch(bytes);
+  auto* sums = static_cast<double*>(scratch->data());
+  std::fill_n(sums, bytes / sizeof(double), 0.0);
+  ParallelFor(parts, 1, [=](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      for (int64_t r = view.rows * p / parts; r < view.rows * (p + 1) / parts; ++r) {
+        grad.Run(dy + r * n, x + r * n, means[r], inverses[r], dx + r * n);
+        if (!scaled) continue;
+        double* own = sums + 2 * p * n;
+        grad.AddTo(own, own + n, dy + r * n, x + r * n, means[r], inverses[r]);
+      }
+    }
+  });
+  if (scaled) AddParts(sums, parts, n, k.out<T>(1), k.out<T>(2));
+}
+
+Values DecomposeLayerNormGrad(const OpCall& call) {
+  InferLayerNormGrad(call);
+  const Value dy = call.input(0);
+  const Value inverse = call.input(3);
+  const Dims axes = TrailingAxes(dy.spec(), call.attributes());
+  const Value unit = (call.input(1) - call.input(2)) * inverse;
+  const Value g = call.has(4) ? dy * call.input(4) : dy;
+  Value dx = g - unit * Mean(g * unit, axes, true);
+  if (Centered(call.attributes())) dx = dx - Mean(g, axes, true);
+  if (!call.has(4)) return {dx * inverse};
+  return {dx * inverse, SumTo(dy * unit, call.dims(4)), SumTo(dy, call.dims(4))};
+}
+
+void DispatchLayerNorm(KernelContext& k) {
+  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { LayerNormCpu<T>(k); });
+}
+void DispatchLayerNormGrad(KernelContext& k) {
+  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { LayerNormGradCpu<T>(k); });
+}
+
+GRADWIRE_OP({.name = "LayerNorm",
+             .domain = "gradwire",
+             .inputs = {1, 3},
+             .outputs = {1, 3},
+             .attributes = {"axis", "center", "epsilon"},
+             .infer = InferLayerNorm,
+             .cpu = DispatchLayerNorm,
+             .decompose = DecomposeLayerNorm,
+             .vjp = LayerNormVjp,
+             .saves = {.inputs = 0b011, .outputs = 0b110}});
+GRADWIRE_OP({.name = "LayerNormGrad",
+             .domain = "gradwire",
+             .inputs = {4, 5},
+             .outputs = {1, 3},
+             .attributes = {"axis", "center"},
+             .infer = InferLayerNormGrad,
+             .cpu = DispatchLayerNormGrad,
+             .decompose = DecomposeLayerNormGrad});
+
+}  // namespace
+}  // namespace gradwire
