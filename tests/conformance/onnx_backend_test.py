@@ -48,7 +48,7 @@ class _Recorder(unittest.TestResult):
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         self._keep(test, f"skipped: {reason}")
 
-    def addError(self, test: unittest.TestCase, err: tuple) -> None:  # type: ignore[type-arg, override]
+    def addError(self, test: unittest.TestCase, err: tuple) -> None:  # type: ignore[type-arg,override]
         self._keep(test, err[1])
 
     addFailure = addError
