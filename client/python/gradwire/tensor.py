@@ -272,7 +272,8 @@ class Tensor(Arithmetic, Reductions, Shaping):
         value = value.to(self.dtype)
         if self._origin is not None:
             self._origin.data = value
-        if self._named_for_others():
+            self.binding = value.binding
+        elif self._named_for_others():
             self.session.rebind(value, self.name)
         else:
             self.binding = value.binding
