@@ -13,7 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 import gradwire
 from gradwire import Client, Session, commands, errors
-from gradwire import functional as F
 
 Array = np.ndarray[Any, Any]
 
@@ -141,16 +140,16 @@ def test_clipping(session: Session) -> None:
 
 def test_graphs_open_in_onnx_tools(session: Session) -> None:
     w = session.tensor(np.ones((3, 2)), np.float32, requires_grad=True, name="w")
-    x = session.tensor(np.ones((4, 3)), np.float32, name="x")
-    loss = F.cross_entropy((x @ w).relu(), np.zeros(4, np.int64))
-    answer = session.get_graph(loss)
+    x = session.tensor(np.ones((4, 3)), np.float32, requires_grad=True, name="x")
+    y = (x @ w).relu().sum(0)
+    answer = session.get_graph(y)
     model = onnx.ModelProto.FromString(answer.model.SerializeToString())
     onnx.checker.check_model(model)
-    assert [node.op_type for node in model.graph.node] == ["MatMul", "Relu", "SoftmaxCrossEntropyLoss"]
-    assert "w" in [value.name for value in model.graph.input]
+    assert [node.op_type for node in model.graph.node] == ["MatMul", "Relu", "ReduceSum"]
+    assert {value.name for value in model.graph.input} >= {"w", "x"}
     assert answer.dot.startswith("digraph") and "MatMul" in answer.dot
     with pytest.raises(errors.NoGraph):
-        session.get_graph("x")
+        session.get_graph(session.tensor([1.0]))
 
 
 def test_a_session_is_saved_and_restored(client: Client, session: Session, tmp_path: Path) -> None:
