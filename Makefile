@@ -1,5 +1,6 @@
 # Every command of the project. `make` lists them; each does the set-up that it needs.
 PRESET ?= release
+TARGETS ?= all
 SERVER := build/$(PRESET)/gradwire-server
 PYTHON := .venv/bin/python
 STUBS := client/python/gradwire/_proto/gradwire/v1/gradwire_pb2.py
@@ -35,7 +36,7 @@ build/$(PRESET)/build.ninja: CMakePresets.json | setup
 	cmake --preset $(PRESET)
 
 build: configure  ## build the server and the C++ tests (PRESET=release|debug|asan|tsan|cuda)
-	cmake --build --preset $(PRESET) -j $(JOBS)
+	cmake --build --preset $(PRESET) -j $(JOBS) --target $(TARGETS)
 
 demo: build stubs  ## train two models on a server on this machine
 	$(PYTHON) client/python/examples/demo.py --server $(SERVER) --out build/demo

@@ -28,12 +28,12 @@ class Outcome:
     not_run: list[str] = dataclasses.field(default_factory=list)
 
 
-def command_of(part: str, preset: str, xml: pathlib.Path) -> list[str]:
-    """The command that runs `part` and writes its results to `xml`."""
+def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") -> list[str]:
+    """The command that runs `part` and writes its results to `xml`; the build makes `targets`."""
     binaries = ROOT / "build" / preset
     pytest = [sys.executable, "-m", "pytest", "-q", f"--junitxml={xml}"]
     return {
-        "build": ["make", "--no-print-directory", "build", f"PRESET={preset}"],
+        "build": ["make", "--no-print-directory", "build", f"PRESET={preset}", f"TARGETS={targets}"],
         "tools": [*pytest, "tests/tools"],
         "lint": [sys.executable, "tests/lint/run.py", f"--xml={xml}", f"--preset={preset}"],
         "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
@@ -43,6 +43,13 @@ def command_of(part: str, preset: str, xml: pathlib.Path) -> list[str]:
     }[part]
 
 
+# What the build makes for a part.
+TARGETS = {
+    "unit": "gradwire_unit_tests",
+    "ops": "gradwire_op_tests",
+    "e2e": "gradwire-server",
+    "onnx": "gradwire-server",
+}
 PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx"]
 
 
@@ -74,7 +81,7 @@ def parse(xml: pathlib.Path) -> Outcome:
     return outcome
 
 
-def run_part(part: str, preset: str) -> Outcome:
+def run_part(part: str, preset: str, targets: str = "all") -> Outcome:
     """Runs one part; what it prints goes to the terminal."""
     xml = RESULTS / f"{preset}-{part}.xml"
     xml.unlink(missing_ok=True)
@@ -82,7 +89,7 @@ def run_part(part: str, preset: str) -> Outcome:
     started = time.monotonic()
     try:
         code = subprocess.run(
-            command_of(part, preset, xml), cwd=ROOT, env=environment(preset), timeout=TIMEOUT_SECONDS
+            command_of(part, preset, xml, targets), cwd=ROOT, env=environment(preset), timeout=TIMEOUT_SECONDS
         ).returncode
         problem = f"exit status {code}" if code else ""
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -112,7 +119,8 @@ def main() -> int:
     arguments = parser.parse_args()
 
     RESULTS.mkdir(parents=True, exist_ok=True)
-    outcomes = [run_part(part, arguments.preset) for part in arguments.parts]
+    targets = " ".join(TARGETS[part] for part in arguments.parts if part in TARGETS) or "all"
+    outcomes = [run_part(part, arguments.preset, targets) for part in arguments.parts]
     print("== summary ==")
     for line in (line for outcome in outcomes for line in outcome.not_run):
         print(f"not run: {line}")

@@ -19,7 +19,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, code: s
     """Runs a Python snippet as a part; `xml` is where its results belong."""
     monkeypatch.setattr(run, "RESULTS", tmp_path)
     monkeypatch.setattr(
-        run, "command_of", lambda part, preset, xml: [sys.executable, "-c", f"xml = {str(xml)!r}\n{code}"]
+        run, "command_of", lambda part, preset, xml, targets: [sys.executable, "-c", f"xml = {str(xml)!r}\n{code}"]
     )
     return run.run_part("unit", "release")
 
