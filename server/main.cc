@@ -94,7 +94,11 @@ int Serve(const sigset_t& signals) {
     spdlog::error("cannot listen on {}: is the port taken?", address);
     return EXIT_FAILURE;
   }
+  server->GetHealthCheckService()->SetServingStatus("gradwire.v1.Gradwire", true);
   std::printf("listening on %s:%d\n", host.c_str(), port);
+  std::printf(
+      "in Python: gradwire.connect(\"%s:%d\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
+      host.c_str(), port);
   std::fflush(stdout);
 
   const int signal = WaitForSignal(signals);

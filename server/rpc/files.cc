@@ -206,10 +206,7 @@ class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSe
         throw Error(reason::kInvalidModel, fmt::format("'{}{}{}' is not an onnx.ModelProto",
                                                        kProgramFolder, name, kProgramSuffix));
       }
-      std::string prefix = name + "/";
-      for (const auto& entry : model.metadata_props()) {
-        if (entry.key() == "gradwire.parameter_prefix") prefix = entry.value();
-      }
+      const std::string prefix = SavedPrefix(model).value_or(name + "/");
       LoadedProgram loaded = DecodeModel(std::move(model), name, prefix);
       EncodeProgram(loaded.program, response_->add_programs());
       scope.transaction.LoadProgram(std::move(loaded.program), {}, false);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
@@ -12,6 +13,10 @@ namespace gradwire::rpc {
 namespace {
 
 using Attribute = v1::AttributeProto;
+
+// Metadata of a saved program: where its parameters are bound, and their names as a JSON list.
+const std::string kPrefixKey = "gradwire.parameter_prefix";
+const std::string kParametersKey = "gradwire.parameters";
 
 template <class To, class Field>
 std::vector<To> Vector(const Field& field) {
@@ -114,6 +119,17 @@ void CheckNames(const v1::GraphProto& graph) {
   }
 }
 
+void SetMetadata(v1::ModelProto& model, const std::string& key, const std::string& value) {
+  for (auto& entry : *model.mutable_metadata_props()) {
+    if (entry.key() != key) continue;
+    entry.set_value(value);
+    return;
+  }
+  auto& entry = *model.add_metadata_props();
+  entry.set_key(key);
+  entry.set_value(value);
+}
+
 // The model with its initializers turned into inputs.
 std::string WithoutWeights(v1::ModelProto model, const std::string& parameter_prefix) {
   v1::GraphProto& graph = *model.mutable_graph();
@@ -123,13 +139,11 @@ std::string WithoutWeights(v1::ModelProto model, const std::string& parameter_pr
     if (inputs.contains(initializer.name())) continue;
     EncodeValueInfo(InfoOf(initializer.name(), DecodeSpec(initializer)), graph.add_input());
   }
-  auto& prefix = *model.add_metadata_props();
-  prefix.set_key("gradwire.parameter_prefix");
-  prefix.set_value(parameter_prefix);
-  for (const auto& initializer : graph.initializer()) {
-    auto& parameter = *model.add_metadata_props();
-    parameter.set_key("gradwire.parameter");
-    parameter.set_value(initializer.name());
+  if (graph.initializer_size() > 0) {
+    nlohmann::json parameters = nlohmann::json::array();
+    for (const auto& initializer : graph.initializer()) parameters.push_back(initializer.name());
+    SetMetadata(model, kPrefixKey, parameter_prefix);
+    SetMetadata(model, kParametersKey, parameters.dump());
   }
   graph.clear_initializer();
   return model.SerializeAsString();
@@ -154,12 +168,23 @@ void CheckVersions(const v1::ModelProto& model) {
 std::set<std::string> SavedParameters(const v1::ModelProto& model) {
   std::set<std::string> names;
   for (const auto& entry : model.metadata_props()) {
-    if (entry.key() == "gradwire.parameter") names.insert(entry.value());
+    if (entry.key() != kParametersKey) continue;
+    const auto list = nlohmann::json::parse(entry.value(), nullptr, /*allow_exceptions=*/false);
+    for (const auto& name : list) {
+      if (name.is_string()) names.insert(name.get<std::string>());
+    }
   }
   return names;
 }
 
 }  // namespace
+
+std::optional<std::string> SavedPrefix(const v1::ModelProto& model) {
+  for (const auto& entry : model.metadata_props()) {
+    if (entry.key() == kPrefixKey) return entry.value();
+  }
+  return std::nullopt;
+}
 
 OpsetImports DecodeImports(const OpsetProtos& protos) {
   OpsetImports imports;

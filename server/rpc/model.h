@@ -2,6 +2,7 @@
 #ifndef GRADWIRE_RPC_MODEL_H_
 #define GRADWIRE_RPC_MODEL_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct LoadedProgram {
 // output that nothing makes, a newer IR or opset than this server knows.
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
                           const std::string& parameter_prefix);
+
+// Where a program that SaveSession wrote had its parameters.
+std::optional<std::string> SavedPrefix(const v1::ModelProto& model);
 
 void EncodeProgram(const Program& program, v1::ProgramInfo* proto);
 
