@@ -30,7 +30,9 @@ struct Input {
 // Pseudo-random, the same in every run; distinct calls give distinct numbers.
 Input Normal(Dims dims);                            // mean 0, deviation 1
 Input Uniform(Dims dims, double low, double high);  // away from kinks by choice of the range
-Input Distinct(Dims dims);  // a shuffle of evenly spaced numbers, mean 0: no ties, no kink at 0
+// A shuffle of evenly spaced numbers, mean about 0: no kink at 0, and no ties, not even with the
+// five calls before.
+Input Distinct(Dims dims);
 Input Elements(Dims dims, std::vector<double> elements);
 Input Ints(Dims dims, std::vector<int64_t> elements, DType dtype = DType::kInt64);
 Input Bools(Dims dims, std::vector<int64_t> elements);
