@@ -211,7 +211,7 @@ Values ScatterVjp(const VjpCall& call) {
     case Reduction::kNone:
       return ReplaceVjp(call, routes);
     case Reduction::kAdd:
-      return {routes.Gather(call.dy()), {}, call.dy()};
+      return {routes.Gather(call.dy()), {}, call.has(2) ? call.dy() : Value()};
     case Reduction::kMul:
       return ProductVjp(call, routes);
     default:

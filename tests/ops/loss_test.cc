@@ -61,6 +61,13 @@ OP_CASES(SoftmaxCrossEntropyLoss,
           .attributes = By("max"),
           .error = "INVALID_ARGUMENT"});
 
+OP_CASES(Labels, {.op = "gradwire::Labels",
+                  .inputs = {Ints({4}, {2, 9, 0, 1})},
+                  .attributes = {{"classes", int64_t{3}}, {"ignore_index", int64_t{9}}},
+                  .outputs = 2,
+                  .expect = std::vector<double>{2, 0, 0, 1},
+                  .order = 0});
+
 OP_CASES(NegativeLogLikelihoodLoss,
          {.op = "NegativeLogLikelihoodLoss",
           .inputs = {Scores(), Ints({3}, {1, 3, 0}), Weights()},

@@ -98,6 +98,18 @@ OP_CASES(ScatterElements,
           .attributes = {{"axis", kZero}, {"reduction", std::string("mul")}, {"shape", List{2}}},
           .error = "INVALID_ARGUMENT"});
 
+OP_CASES(IsLastWrite,
+         {.op = "gradwire::IsLastWrite",
+          .inputs = {Rows()},
+          .attributes = {{"axis", kZero}, {"shape", List{3, 4}}},
+          .expect = std::vector<double>{0, 0, 1, 0, 1, 1, 1, 1},
+          .order = 0},
+         {.op = "gradwire::IsLastWrite",
+          .inputs = {Ints({3, 1}, {1, -1, 1})},
+          .attributes = {{"shape", List{3, 4}}},
+          .expect = std::vector<double>{0, 1, 1},
+          .order = 0});
+
 OP_CASES(ScatterND,
          {.op = "ScatterND",
           .inputs = {Twelve(), Ints({3, 1}, {1, -1, 1}), Twelve()},
