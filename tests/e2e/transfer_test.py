@@ -48,6 +48,15 @@ def test_a_stream_that_breaks_off_binds_nothing(session: Session) -> None:
     assert session.list_tensors() == []
 
 
+def test_progress_is_shown_when_wanted(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.put_stream({"x": np.zeros(1000, np.float32)}, progress=True)
+    assert "put" in capsys.readouterr().err
+    session.fetch_stream(["x"], total=4000, progress=True)
+    assert "fetch" in capsys.readouterr().err
+    session.fetch_stream(["x"])
+    assert capsys.readouterr().err == ""
+
+
 def test_payload_may_be_split_anywhere(session: Session) -> None:
     array = np.arange(1000, dtype=np.float32)
     payload = array.tobytes()
