@@ -99,8 +99,9 @@ def test_garbage_is_refused(client: Client) -> None:
 
 def test_health(client: Client) -> None:
     stub = health_pb2_grpc.HealthStub(client.channel)
-    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    for service in ("", "gradwire.v1.Gradwire"):
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_reflection_is_enough_for_a_call(client: Client) -> None:
