@@ -103,13 +103,14 @@ void Reduce(KernelContext& context, const ReductionLayout& layout, const In* in,
   const int64_t grain = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, work));
   ParallelFor(kept * tiles * parts, grain, [&](int64_t begin, int64_t end) {
     Acc sums[kTile];
+    Odometer kept_at(layout.kept, layout.kept_strides, begin / parts / tiles);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t part = task % parts;
       const int64_t first = (task / parts) % tiles * kTile;
       const int64_t index = task / parts / tiles;
       const int64_t width = std::min(kTile, layout.inner - first);
-      const int64_t offset = Odometer(layout.kept, layout.kept_strides, index).offset() + first;
-      reduction_detail::Accumulate<R>(layout, in + offset, layout.count * part / parts,
+      reduction_detail::Accumulate<R>(layout, in + kept_at.offset() + first,
+                                      layout.count * part / parts,
                                       layout.count * (part + 1) / parts, sums, width);
       const int64_t at = index * layout.inner + first;
       if (partial != nullptr) {
@@ -117,6 +118,7 @@ void Reduce(KernelContext& context, const ReductionLayout& layout, const In* in,
       } else {
         for (int64_t j = 0; j < width; ++j) out[at + j] = R::Finish(sums[j], layout.reduced);
       }
+      if ((task + 1) % (parts * tiles) == 0) kept_at.Next();
     }
   });
   for (int64_t i = 0; i < results && partial != nullptr; ++i) {

@@ -37,6 +37,17 @@ struct Times {
 
 constexpr int64_t kTile = 512;
 
+// One line along the axis.
+template <class Op, class T>
+void ScanLine(const T* in, T* out, int64_t extent, int64_t stride, bool exclusive) {
+  Wide<T> sum = Op::kFirst;
+  for (int64_t k = 0; k < extent; ++k) {
+    const Wide<T> next = Op::Step(sum, static_cast<Wide<T>>(in[k * stride]));
+    out[k * stride] = static_cast<T>(exclusive ? sum : next);
+    sum = next;
+  }
+}
+
 // Up to kTile neighbours, each scanned along the axis on its own.
 template <class Op, class T>
 void ScanTile(const T* in, T* out, int64_t extent, int64_t stride, int64_t width, bool exclusive) {
@@ -74,8 +85,12 @@ void ScanKernel(KernelContext& context) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = i % tiles * kTile;
         const int64_t at = i / tiles * split.axis * split.inner + last + first;
-        ScanTile<Op>(in + at, out + at, split.axis, stride, std::min(kTile, split.inner - first),
-                     exclusive);
+        const int64_t width = std::min(kTile, split.inner - first);
+        if (width == 1) {
+          ScanLine<Op>(in + at, out + at, split.axis, stride, exclusive);
+        } else {
+          ScanTile<Op>(in + at, out + at, split.axis, stride, width, exclusive);
+        }
       }
     });
   });

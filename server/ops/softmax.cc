@@ -1,6 +1,5 @@
 // Softmax, LogSoftmax and Hardmax along an axis.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -8,29 +7,10 @@
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/range.h"
+#include "ops/real_math.h"
 
 namespace gradwire {
 namespace {
-
-// exp(x) for x <= 0, to two units in the last place; compilers vectorise it. Results below the
-// smallest normal number are 0. Range reduction by Cody and Waite, the polynomial of Cephes' expf.
-inline float ExpOfNegative(float x) {
-  const float bounded = x < -88.0f ? -88.0f : x;
-  const float shifted = bounded * 1.44269504f + 12582912.0f;  // the integer is in the low bits
-  const float n = shifted - 12582912.0f;
-  const float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) << 23;
-  const float scale = std::bit_cast<float>(exponent + 0x3f800000u);
-  return x < -87.33654f ? 0.0f : p * scale;
-}
-inline double ExpOfNegative(double x) { return std::exp(x); }
 
 // A scalar is softmaxed as [1].
 AxisSplit SplitOf(const Tensor& x, const Attributes& attributes) {
@@ -63,13 +43,13 @@ void SoftmaxRow(const T* __restrict x, T* __restrict y, int64_t count) {
   T sum = 0;
   if constexpr (kLog) {
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; ++i) sum += ExpOfNegative(x[i] - max);
+    for (int64_t i = 0; i < count; ++i) sum += math::Exp(x[i] - max);
     const T log_sum = std::log(sum);
     for (int64_t i = 0; i < count; ++i) y[i] = (x[i] - max) - log_sum;
   } else {
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < count; ++i) {
-      const T e = ExpOfNegative(x[i] - max);
+      const T e = math::Exp(x[i] - max);
       y[i] = e;
       sum += e;
     }
@@ -96,7 +76,7 @@ void SoftmaxTile(const T* __restrict x, T* __restrict y, int64_t extent, int64_t
     const T* from = x + k * stride;
     T* to = y + k * stride;
     for (int64_t j = 0; j < width; ++j) {
-      const T e = ExpOfNegative(from[j] - max[j]);
+      const T e = math::Exp(from[j] - max[j]);
       to[j] = kLog ? from[j] - max[j] : e;
       sum[j] += e;
     }
@@ -148,7 +128,7 @@ void GradientTile(const T* __restrict dy, const T* __restrict y, T* __restrict d
 #pragma omp simd reduction(+ : total)
     for (int64_t k = 0; k < extent; ++k) total += kLog ? dy[k] : dy[k] * y[k];
     for (int64_t k = 0; k < extent; ++k) {
-      dx[k] = kLog ? dy[k] - ExpOfNegative(y[k]) * total : y[k] * (dy[k] - total);
+      dx[k] = kLog ? dy[k] - math::Exp(y[k]) * total : y[k] * (dy[k] - total);
     }
     return;
   }
@@ -161,7 +141,7 @@ void GradientTile(const T* __restrict dy, const T* __restrict y, T* __restrict d
   for (int64_t k = 0; k < extent; ++k) {
     for (int64_t j = 0; j < width; ++j) {
       const int64_t at = k * stride + j;
-      dx[at] = kLog ? dy[at] - ExpOfNegative(y[at]) * sum[j] : y[at] * (dy[at] - sum[j]);
+      dx[at] = kLog ? dy[at] - math::Exp(y[at]) * sum[j] : y[at] * (dy[at] - sum[j]);
     }
   }
 }
