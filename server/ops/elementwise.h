@@ -107,11 +107,8 @@ constexpr int64_t Grain() {
 // A functor of a call: with the call's parameters, where it has any.
 template <class F>
 F MakeFunctor(const Attributes& attributes) {
-  if constexpr (requires { F::Make(attributes); }) {
-    return F::Make(attributes);
-  } else {
-    return F{};
-  }
+  if constexpr (requires { F::Make(attributes); }) return F::Make(attributes);
+  if constexpr (!requires { F::Make(attributes); }) return F{};
 }
 
 // y[i] = f(x[i]). y may be x.
@@ -123,18 +120,25 @@ void Map(const T* x, R* y, int64_t n, F f) {
   });
 }
 
+// A run of `count` elements along which each operand steps by 0 or 1.
+struct BinaryRun {
+  int64_t stride_a;
+  int64_t stride_b;
+  int64_t count;
+};
+
 // y[i] = f(a[i or 0], b[i or 0]).
 template <class T, class R, class F>
-void MapRun(const T* a, const T* b, R* y, const std::array<int64_t, 3>& strides_and_count, F f) {
-  const auto [stride_a, stride_b, n] = strides_and_count;
-  if (stride_a == 1 && stride_b == 1) {
+void MapRun(const T* a, const T* b, R* y, const BinaryRun& run, F f) {
+  const int64_t n = run.count;
+  if (run.stride_a == 1 && run.stride_b == 1) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
-  } else if (stride_a == 1) {
+  } else if (run.stride_a == 1) {
     const T right = *b;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], right);
-  } else if (stride_b == 1) {
+  } else if (run.stride_b == 1) {
     const T left = *a;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) y[i] = f(left, b[i]);
@@ -146,10 +150,10 @@ void MapRun(const T* a, const T* b, R* y, const std::array<int64_t, 3>& strides_
 // y = f(a, b), broadcast. y may be a or b where that has y's shape.
 template <class T, class R, class F>
 void MapBroadcast(const T* a, const T* b, R* y, const BroadcastLoop<2>& loop, F f) {
-  const auto [stride_a, stride_b] = loop.inner();
+  const std::array<int64_t, 2> inner = loop.inner();
   ParallelFor(loop.total(), Grain<F>(), [=, &loop](int64_t begin, int64_t end) {
     loop.Run(begin, end, [=](const std::array<int64_t, 2>& at, int64_t out, int64_t count) {
-      MapRun(a + at[0], b + at[1], y + out, {stride_a, stride_b, count}, f);
+      MapRun(a + at[0], b + at[1], y + out, {inner[0], inner[1], count}, f);
     });
   });
 }

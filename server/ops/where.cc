@@ -27,7 +27,9 @@ void Select(KernelContext& context) {
   const T* a = context.in<T>(1);
   const T* b = context.in<T>(2);
   T* y = context.out<T>(0);
-  const auto [sc, sa, sb] = loop.inner();
+  const int64_t sc = loop.inner()[0];
+  const int64_t sa = loop.inner()[1];
+  const int64_t sb = loop.inner()[2];
   ParallelFor(loop.total(), 1 << 15, [=, &loop](int64_t begin, int64_t end) {
     loop.Run(begin, end, [=](const std::array<int64_t, 3>& at, int64_t out, int64_t count) {
       const bool* c = condition + at[0];
