@@ -37,12 +37,13 @@ void ComputePool::Work() {
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
     if (queue_.empty()) return;
-    const std::function<void()> task = std::move(queue_.front());
+    std::function<void()> task = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
     running_.fetch_add(1, std::memory_order_relaxed);
     ShareCpus();
     task();
+    task = nullptr;  // what it holds may be the last of a session: not under the lock
     running_.fetch_sub(1, std::memory_order_relaxed);
     lock.lock();
   }
