@@ -40,6 +40,7 @@ void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
       if (!WireFormatLite::SkipField(&input, tag, &output)) Malformed("not a PutChunk");
     }
   }
+  if (tag == 0 && !input.ConsumedEntireMessage()) Malformed("not a PutChunk");
   if (!header.ParseFromString(fields)) Malformed("not a PutChunk");
   uint32_t size = 0;
   if (tag == kDataTag && !input.ReadVarint32(&size)) Malformed("`data` has no length");

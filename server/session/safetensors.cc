@@ -99,6 +99,7 @@ void SafetensorsReader::Feed(std::string_view bytes) {
 void SafetensorsReader::ParseHeader() try {
   parsed_ = true;
   const Json header = Json::parse(header_.substr(kLengthBytes));
+  if (!header.is_object()) Malformed("the header is no JSON object");
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") {
       metadata_ = entry.get<Metadata>();
@@ -115,8 +116,9 @@ void SafetensorsReader::ParseHeader() try {
     }
     entries_.push_back({name, allocate_(spec), offsets[0], offsets[1]});
   }
-  std::stable_sort(entries_.begin(), entries_.end(),
-                   [](const Entry& a, const Entry& b) { return a.end < b.end; });
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
   size_t position = 0;
   for (const Entry& entry : entries_) {
     if (entry.begin != position) Malformed(fmt::format("a gap before tensor '{}'", entry.name));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -18,6 +19,16 @@ void CheckName(const std::string& name) {
   if (!name.empty() && name.size() <= kMaxNameBytes) return;
   throw Error(reason::kInvalidArgument,
               fmt::format("a tensor's name has 1 to {} bytes, got {}", kMaxNameBytes, name.size()));
+}
+
+// What a BatchNormalization reads as running mean and variance is followed, not trained.
+std::set<std::string> RunningStatistics(const Program& program) {
+  std::set<std::string> names;
+  for (const NodeDef& node : program.nodes) {
+    if (node.op_type != "BatchNormalization") continue;
+    for (size_t i = 3; i < node.inputs.size(); ++i) names.insert(node.inputs[i]);
+  }
+  return names;
 }
 
 }  // namespace
@@ -163,8 +174,10 @@ void Transaction::LoadProgram(Program program, std::vector<NamedTensor> initiali
   if (program.name.empty()) {
     throw Error(reason::kInvalidArgument, "a program needs a name");
   }
+  const std::set<std::string> statistics = RunningStatistics(program);
   for (auto& [name, tensor] : initializers) {
-    const bool leaf = trainable && kGradTypes.Contains(tensor.dtype());
+    const bool leaf =
+        trainable && kGradTypes.Contains(tensor.dtype()) && !statistics.contains(name);
     std::vector<NamedTensor> one;
     one.emplace_back(program.parameters.at(name), std::move(tensor));
     Put(std::move(one), leaf);

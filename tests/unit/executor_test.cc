@@ -199,9 +199,9 @@ TEST_F(ExecutorTest, LeavesStorageThatAnAliasShares) {
 TEST_F(ExecutorTest, NamesOperatorAndNodeInErrors) {
   const OpDef& refuse = Registry::Global().Latest("Refuse", "exectest");
   const Value y = Apply(refuse, {Array()}, {}, 1, "fc1")[0];
-  EXPECT_EQ(ErrorOf([&] { bench_.Run({y}); }), "INVALID_ARGUMENT: Refuse 'fc1': no");
+  EXPECT_EQ(ErrorOf([&] { bench_.Run({y}); }), "INVALID_ARGUMENT: 'fc1' (Refuse): no");
   EXPECT_EQ(ErrorOf([&] { bench_.Run({Call("exectest::Refuse", {Array()})}); }),
-            "INVALID_ARGUMENT: Refuse: no");
+            "INVALID_ARGUMENT: (Refuse): no");
 }
 
 TEST(ExecutorStopTest, StopsBetweenOperators) {

@@ -25,13 +25,9 @@ TEST(ShapeTest, Spells) {
 TEST(ShapeTest, RefusesNegativeAndOverflowingExtents) {
   CheckSpec({DType::kFloat32, {0, int64_t{1} << 62, int64_t{1} << 62}});
   CheckSpec({DType::kInt8, {int64_t{1} << 31, int64_t{1} << 31}});
-  EXPECT_EQ(ErrorOf([] {
-              CheckSpec({DType::kFloat32, {2, -1}});
-            }),
+  EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, {2, -1}}); }),
             "INVALID_ARGUMENT: shape float32[2,-1] has a negative extent");
-  EXPECT_EQ(ErrorOf([] {
-              CheckSpec({DType::kFloat32, {1 << 30, 1 << 30, 4}});
-            }),
+  EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, {1 << 30, 1 << 30, 4}}); }),
             "INVALID_ARGUMENT: shape float32[1073741824,1073741824,4] is larger than 2^62 bytes");
 }
 
@@ -43,9 +39,7 @@ TEST(ShapeTest, NormalizesAxes) {
             "INVALID_ARGUMENT: axis 3 is out of range for rank 3");
   EXPECT_EQ(ErrorOf([] { NormalizeAxis(0, 0, "split"); }),
             "INVALID_ARGUMENT: split 0 is out of range for rank 0");
-  EXPECT_EQ(ErrorOf([] {
-              NormalizeAxes(Dims{2, -1}, 3);
-            }),
+  EXPECT_EQ(ErrorOf([] { NormalizeAxes(Dims{2, -1}, 3); }),
             "INVALID_ARGUMENT: axes [2,-1] repeat an axis");
 }
 
@@ -55,9 +49,7 @@ TEST(ShapeTest, BroadcastsAsNumPyDoes) {
   EXPECT_EQ(BroadcastDims(Dims{}, Dims{5}), (Dims{5}));
   EXPECT_EQ(BroadcastDims(Dims{}, Dims{}), (Dims{}));
   EXPECT_EQ(BroadcastDims(Dims{1}, Dims{0}), (Dims{0}));
-  EXPECT_EQ(ErrorOf([] {
-              BroadcastDims(Dims{2, 3}, Dims{4});
-            }),
+  EXPECT_EQ(ErrorOf([] { BroadcastDims(Dims{2, 3}, Dims{4}); }),
             "SHAPE_MISMATCH: shapes [2,3] and [4] do not broadcast: 3 != 4");
   EXPECT_EQ(ErrorOf([] { BroadcastDims(Dims{2}, Dims{0}); }),
             "SHAPE_MISMATCH: shapes [2] and [0] do not broadcast: 2 != 0");

@@ -115,9 +115,7 @@ TEST_F(TraceTest, ChecksArity) {
   EXPECT_EQ(ErrorOf([&] { ApplySince(1, {}); }), "INVALID_ARGUMENT: takes 1 exactly inputs, got 0");
   EXPECT_EQ(ErrorOf([&] { ApplySince(1, {Value()}); }),
             "INVALID_ARGUMENT: takes 1 exactly inputs, got 0");
-  EXPECT_EQ(ErrorOf([&] {
-              ApplySince(13, {x, x, x});
-            }),
+  EXPECT_EQ(ErrorOf([&] { ApplySince(13, {x, x, x}); }),
             "INVALID_ARGUMENT: takes 1 to 2 inputs, got 3");
   EXPECT_EQ(ErrorOf([&] { Call("tracetest::Pair", {x}); }),
             "INVALID_ARGUMENT: takes 2 or more inputs, got 1");
@@ -128,9 +126,7 @@ TEST_F(TraceTest, ChecksArity) {
 
 TEST_F(TraceTest, ChecksAttributes) {
   EXPECT_NO_THROW(ApplySince(7, {Number(0)}, {{"axis", int64_t{0}}}));
-  EXPECT_EQ(ErrorOf([&] {
-              ApplySince(1, {Number(0)}, {{"axis", int64_t{0}}});
-            }),
+  EXPECT_EQ(ErrorOf([&] { ApplySince(1, {Number(0)}, {{"axis", int64_t{0}}}); }),
             "INVALID_ARGUMENT: has no attribute 'axis'");
 }
 
@@ -140,9 +136,7 @@ TEST_F(TraceTest, ChecksElementTypes) {
 }
 
 TEST_F(TraceTest, ChecksWhatInferSays) {
-  EXPECT_EQ(ErrorOf([&] {
-              Call("tracetest::Make", {}, {{"n", int64_t{-2}}});
-            }),
+  EXPECT_EQ(ErrorOf([&] { Call("tracetest::Make", {}, {{"n", int64_t{-2}}}); }),
             "INVALID_ARGUMENT: shape float32[-2] has a negative extent");
   EXPECT_EQ(Call("tracetest::Make", {}, {{"n", int64_t{3}}}).dims(), (Dims{3}));
 }
