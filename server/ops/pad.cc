@@ -140,7 +140,7 @@ Values DecomposePad2(const OpCall& call) {
 
 // Pads of the axes that input 3 names, as pads of every axis.
 std::vector<int64_t> PadsOfAxes(const OpCall& call) {
-  const std::vector<int64_t> pads = call.Ints(1);
+  std::vector<int64_t> pads = call.Ints(1);
   if (!call.has(3)) return pads;
   const std::vector<int64_t> axes = call.Ints(3);
   NormalizeAxes(axes, call.rank(0));  // throws where one comes twice
