@@ -29,7 +29,7 @@ void ParallelFor(int64_t n, int64_t grain, F&& f) {
     return;
   }
   const int64_t chunk = (n + wanted - 1) / wanted;
-#pragma omp parallel for num_threads(static_cast <int>(wanted)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast<int>(wanted)) schedule(static, 1)
   for (int64_t i = 0; i < wanted; ++i) {
     const int64_t begin = i * chunk;
     if (begin < n) f(begin, std::min(n, begin + chunk));

@@ -297,8 +297,7 @@ std::vector<OpCase> Cover(std::vector<OpCase> cases) {
 
 std::string OpCaseName(const ::testing::TestParamInfo<OpCase>& info) {
   std::string name = std::to_string(info.index) + "_" + info.param.op;
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
