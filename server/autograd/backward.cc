@@ -128,6 +128,11 @@ class Walk {
           .With("op", std::string(node.op().name));
     }
     const Values gradients = node.op().vjp(VjpCall(node, dy, std::move(flows), needs));
+    if (gradients.size() > needs.size()) {
+      throw Error(reason::kInternal,
+                  fmt::format("the VJP of {} gives {} gradients for {} inputs", node.op().name,
+                              gradients.size(), needs.size()));
+    }
     for (size_t i = 0; i < gradients.size(); ++i) {
       if (!gradients[i] || !needs[i]) continue;
       const Value& input = node.inputs()[i];
