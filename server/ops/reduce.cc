@@ -101,7 +101,7 @@ struct MaxOf {
                                   : std::numeric_limits<T>::lowest();
   template <class V>
   static V Step(V a, V x) {
-    return (x > a) | (x != x) ? x : a;
+    return ((x > a) | (x != x)) ? x : a;
   }
   template <class V>
   static V Merge(V a, V b) {
@@ -117,7 +117,7 @@ struct MinOf : MaxOf<T> {
                                   : std::numeric_limits<T>::max();
   template <class V>
   static V Step(V a, V x) {
-    return (x < a) | (x != x) ? x : a;
+    return ((x < a) | (x != x)) ? x : a;
   }
   template <class V>
   static V Merge(V a, V b) {
