@@ -128,13 +128,14 @@ class Walk {
           .With("op", std::string(node.op().name));
     }
     const Values gradients = node.op().vjp(VjpCall(node, dy, std::move(flows), needs));
-    if (gradients.size() > needs.size()) {
-      throw Error(reason::kInternal,
-                  fmt::format("the VJP of {} gives {} gradients for {} inputs", node.op().name,
-                              gradients.size(), needs.size()));
-    }
     for (size_t i = 0; i < gradients.size(); ++i) {
-      if (!gradients[i] || !needs[i]) continue;
+      if (!gradients[i]) continue;
+      if (i >= needs.size()) {
+        throw Error(reason::kInternal,
+                    fmt::format("the VJP of {} has a gradient for input {} of {}", node.op().name,
+                                i, needs.size()));
+      }
+      if (!needs[i]) continue;
       const Value& input = node.inputs()[i];
       sums_.Add(EdgeOf(input), input.spec(), gradients[i]);
     }

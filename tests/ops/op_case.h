@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,8 @@ struct OpCase {
   // Relative agreement of float32 with float64; 0 to leave float32 out.
   double float32_tolerance = 1e-4;
 };
+
+inline void PrintTo(const OpCase& op_case, std::ostream* out) { *out << op_case.op; }
 
 // Runs a row; failures are GoogleTest's.
 void Check(const OpCase& op_case);
