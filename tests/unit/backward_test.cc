@@ -31,7 +31,7 @@ GRADWIRE_OP({.name = "Undeclared",
 
 class BackwardTest : public ::testing::Test {
  protected:
-  Value Leaf(std::vector<double> elements) {
+  Value Leaf(const std::vector<double>& elements) {
     return bench_.Make({static_cast<int64_t>(elements.size())}, elements, DType::kFloat64, true);
   }
   Value Number(double x, bool leaf = true) { return bench_.Make({}, {x}, DType::kFloat64, leaf); }
