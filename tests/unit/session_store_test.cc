@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <thread>
 
 #include "backend/cpu/cpu_backend.h"
@@ -58,34 +57,6 @@ TEST(SessionStore, RefusesWhatItCannotGive) {
   store.Close(only->id());
   store.Drain();
   EXPECT_THAT(ErrorOf([&] { store.Open({}); }), StartsWith("SHUTTING_DOWN"));
-}
-
-TEST(Strand, RunsTasksInOrderAndOneAtATime) {
-  ComputePool pool(4);
-  const auto strand = std::make_shared<Strand>(pool);
-  std::vector<int> order;
-  std::atomic<int> running{0};
-  std::atomic<bool> done{false};
-  for (int i = 0; i < 1000; ++i) {
-    strand->Post([&, i] {
-      EXPECT_EQ(running.fetch_add(1), 0);
-      order.push_back(i);
-      running.fetch_sub(1);
-      if (i == 999) done = true;
-    });
-  }
-  while (!done) std::this_thread::yield();
-  ASSERT_EQ(order.size(), 1000u);
-  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
-}
-
-TEST(ComputePool, RunsWhatIsQueuedBeforeItStops) {
-  std::atomic<int> ran{0};
-  {
-    ComputePool pool(2);
-    for (int i = 0; i < 100; ++i) pool.Post([&] { ++ran; });
-  }
-  EXPECT_EQ(ran, 100);
 }
 
 }  // namespace
