@@ -10,7 +10,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
 TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo run lint format clean
-.PHONY: test test-unit test-ops test-e2e test-onnx test-asan test-tsan
+.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-asan test-tsan
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,14 @@ test-e2e: stubs  ## a server and the Python client
 
 test-onnx: stubs  ## the ONNX backend test suite
 	@$(TEST) build onnx
+
+test-gradients: stubs build/gradients.stamp  ## gradients of every differentiable operator
+	@$(TEST) build gradients
+
+build/gradients.stamp: tests/requirements-gradients.txt | setup
+	@echo "Installing PyTorch into .venv"
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 test-asan: setup  ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(TEST) --preset asan build unit ops

@@ -39,7 +39,8 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "e2e": [*pytest, "tests/e2e"],
-        "onnx": [*pytest, "-rP", "tests/conformance"],
+        "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
+        "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
     }[part]
 
 
@@ -49,8 +50,9 @@ TARGETS = {
     "ops": "gradwire_op_tests",
     "e2e": "gradwire-server",
     "onnx": "gradwire-server",
+    "gradients": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "gradients"]
 
 
 def environment(preset: str) -> dict[str, str]:
