@@ -85,7 +85,9 @@ void SafetensorsReader::Feed(std::string_view bytes) {
     uint64_t wanted = kLengthBytes;
     if (header_.size() >= kLengthBytes) {
       std::memcpy(&wanted, header_.data(), kLengthBytes);
-      if (wanted > kMaxHeaderBytes) Malformed(fmt::format("a header of {} bytes", wanted));
+      if (wanted == 0 || wanted > kMaxHeaderBytes) {
+        Malformed(fmt::format("a header of {} bytes", wanted));
+      }
       wanted += kLengthBytes;
     }
     const size_t take = std::min<size_t>(bytes.size(), wanted - header_.size());

@@ -64,6 +64,7 @@ TEST(Safetensors, RefusesWhatIsNoSuchFile) {
   EXPECT_THAT(ReadError(kFile.substr(0, kFile.size() - 1)), ::testing::HasSubstr("cut short"));
   EXPECT_THAT(ReadError(kFile + "x"), ::testing::HasSubstr("after the last"));
   EXPECT_THAT(ReadError(std::string(16, '\xff')), ::testing::HasSubstr("a header of"));
+  EXPECT_THAT(ReadError(std::string(9, '\0')), ::testing::HasSubstr("a header of 0 bytes"));
   EXPECT_THAT(ReadError(Prefixed("{")), ::testing::StartsWith("INVALID_ARGUMENT"));
   EXPECT_THAT(ReadError(Prefixed("[]")), ::testing::StartsWith("INVALID_ARGUMENT"));
   EXPECT_THAT(ReadError(Prefixed(R"({"a":{"dtype":"Q9","shape":[],"data_offsets":[0,4]}})")),
