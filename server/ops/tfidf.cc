@@ -1,0 +1,134 @@
+// TfIdfVectorizer: counts the n-grams of a pool in sequences of integers.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "core/parallel.h"
+#include "graph/kernel.h"
+#include "graph/op_call.h"
+
+namespace gradwire {
+namespace {
+
+using Gram = std::vector<int64_t>;
+
+struct Vectorizer {
+  explicit Vectorizer(const Attributes& attributes);
+
+  int64_t shortest, longest, skips;
+  int64_t width;  // of a row of the result
+  std::map<Gram, int64_t> columns;
+};
+
+// The pool holds the 1-grams, then the 2-grams and so on; `ngram_counts` says where each length
+// begins, and `ngram_indexes` which column each n-gram is counted in.
+Vectorizer::Vectorizer(const Attributes& attributes)
+    : shortest(attributes.Int("min_gram_length")),
+      longest(attributes.Int("max_gram_length")),
+      skips(attributes.Int("max_skip_count")) {
+  if (!attributes.Has("pool_int64s")) {
+    throw Error(reason::kOpUnsupported, "counts integers only: pool_int64s is missing");
+  }
+  const std::vector<int64_t>& pool = attributes.Ints("pool_int64s");
+  const std::vector<int64_t>& starts = attributes.Ints("ngram_counts");
+  const std::vector<int64_t>& indices = attributes.Ints("ngram_indexes");
+  const auto refuse = [](const char* why) { throw Error(reason::kInvalidArgument, why); };
+  if (shortest < 1 || longest < shortest || skips < 0) {
+    refuse("1 <= min_gram_length <= max_gram_length and 0 <= max_skip_count are expected");
+  }
+  size_t gram = 0;
+  for (size_t i = 0; i < starts.size(); ++i) {
+    const int64_t end = i + 1 < starts.size() ? starts[i + 1] : std::ssize(pool);
+    const auto length = static_cast<int64_t>(i) + 1;
+    if (starts[i] < 0 || end < starts[i] || end > std::ssize(pool)) {
+      refuse("ngram_counts must ascend within pool_int64s");
+    }
+    for (int64_t at = starts[i]; at + length <= end; at += length, ++gram) {
+      if (gram >= indices.size()) refuse("ngram_indexes is shorter than the pool");
+      if (length < shortest || length > longest) continue;
+      columns[Gram(pool.begin() + at, pool.begin() + at + length)] = indices[gram];
+    }
+  }
+  if (indices.empty() || *std::min_element(indices.begin(), indices.end()) < 0) {
+    refuse("ngram_indexes must hold columns from 0 on");
+  }
+  width = *std::max_element(indices.begin(), indices.end()) + 1;
+}
+
+// Adds up in `counts` the n-grams of a row, whose items may lie up to `skips` others apart; a
+// 1-gram counts once.
+template <class T>
+void CountRow(const Vectorizer& v, const T* row, int64_t length, float* counts) {
+  Gram gram;
+  for (int64_t distance = 1; distance <= v.skips + 1; ++distance) {
+    const int64_t shortest = distance == 1 ? v.shortest : std::max<int64_t>(v.shortest, 2);
+    for (int64_t start = 0; start < length; ++start) {
+      gram.clear();
+      for (int64_t at = start; at < length && std::ssize(gram) < v.longest; at += distance) {
+        gram.push_back(row[at]);
+        if (std::ssize(gram) < shortest) continue;
+        const auto found = v.columns.find(gram);
+        if (found != v.columns.end()) counts[found->second] += 1;
+      }
+    }
+  }
+}
+
+Specs InferTfIdf(const OpCall& call) {
+  if (call.rank(0) > 2) {
+    throw Error(
+        reason::kShapeMismatch,
+        fmt::format("X is {}, [length] or [batch,length] is expected", ToString(call.spec(0))));
+  }
+  const std::string& mode = call.attributes().String("mode");
+  if (mode != "TF" && mode != "IDF" && mode != "TFIDF") {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("mode '{}' is not one of TF, IDF, TFIDF", mode));
+  }
+  const int64_t width = Vectorizer(call.attributes()).width;
+  if (call.attributes().Has("weights") && std::ssize(call.attributes().Floats("weights")) < width) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("{} weights are given, expected {}",
+                            call.attributes().Floats("weights").size(), width));
+  }
+  const bool batched = call.rank(0) == 2;
+  return {{DType::kFloat32, batched ? Dims{call.dims(0)[0], width} : Dims{width}}};
+}
+
+void TfIdfCpu(KernelContext& context) {
+  const Tensor& x = context.input(0);
+  const Vectorizer vectorizer(context.attributes());
+  const bool batched = x.rank() == 2;
+  const int64_t rows = batched ? x.dims()[0] : 1;
+  const int64_t length = batched ? x.dims()[1] : x.numel();
+  const std::string& mode = context.attributes().String("mode");
+  const bool weighted = mode != "TF" && context.attributes().Has("weights");
+  float* y = context.out<float>(0);
+  std::fill_n(y, rows * vectorizer.width, 0.0f);
+  Dispatch(TypeList<int32_t, int64_t>{}, x.dtype(), [&]<class T>() {
+    for (int64_t r = 0; r < rows; ++r) {
+      CountRow(vectorizer, context.in<T>(0) + r * length, length, y + r * vectorizer.width);
+    }
+  });
+  for (int64_t i = 0; i < rows * vectorizer.width; ++i) {
+    if (mode == "IDF") y[i] = y[i] > 0 ? 1.0f : 0.0f;
+    if (!weighted) continue;
+    const auto column = static_cast<size_t>(i % vectorizer.width);
+    y[i] *= static_cast<float>(context.attributes().Floats("weights")[column]);
+  }
+}
+
+GRADWIRE_OP({.name = "TfIdfVectorizer",
+             .since = 9,
+             .types = DType::kInt32 | DType::kInt64,
+             .attributes = {"max_gram_length", "max_skip_count", "min_gram_length", "mode",
+                            "ngram_counts", "ngram_indexes", "pool_int64s", "pool_strings",
+                            "weights"},
+             .infer = InferTfIdf,
+             .cpu = TfIdfCpu,
+             .differentiable = false});
+
+}  // namespace
+}  // namespace gradwire
