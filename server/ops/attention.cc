@@ -73,9 +73,8 @@ Qkv ReadInputs(const OpCall& call) {
 
 // The mask, filled up to all keys with such as are not attended to; absent when there is none.
 Value PaddedMask(const OpCall& call, int64_t keys) {
-  if (!call.has(3)) return {};
-  const Value mask = call.input(3);
-  if (mask.rank() == 0 || mask.dims().back() == keys || mask.dims().back() == 1) return mask;
+  Value mask = call.input(3);
+  if (!mask || mask.rank() == 0 || mask.dims().back() == keys) return mask;
   Dims rest = mask.dims();
   rest.back() = keys - rest.back();
   if (rest.back() < 0) {

@@ -51,6 +51,10 @@ OP_CASES(Attention,
           .inputs = Grouped(Bools({1, 1, 2, 2}, {1, 1, 1, 1})),  // the last key has no mask
           .attributes = Heads(3),
           .outputs = 4},
+         {.op = "Attention",  // neither of the last two has
+          .inputs = Grouped(Bools({2, 1}, {1, 1})),
+          .attributes = Heads(),
+          .expect = std::vector<double>{0.97, 0.97, 1.32, 1.32, 0.97, 0.97, 1.32, 1.32}},
          {.op = "Attention",
           .inputs = Grouped(Normal({1, 4, 2, 3})),
           .attributes = Heads(2),
