@@ -218,11 +218,36 @@ Values DecomposeHardmax(const OpCall& call) {
   return {Cast(Equal(at, IotaAlong(axis, x.rank(), extent)), x.dtype())};
 }
 
+void HardmaxKernel(KernelContext& context) {
+  const AxisSplit split = SplitOf(context.input(0), context.attributes());
+  Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
+    const T* x = context.in<T>(0);
+    T* y = context.out<T>(0);
+    ForTiles(split, [&](int64_t at, int64_t width) {
+      for (int64_t j = at; j < at + width; ++j) {
+        int64_t best = j;
+        for (int64_t k = 0; k < split.axis; ++k) {
+          const int64_t i = j + k * split.inner;
+          y[i] = 0;
+          // As in ArgMax, a NaN is above all.
+          if (x[i] > x[best] || (x[i] != x[i] && x[best] == x[best])) best = i;
+        }
+        y[best] = 1;
+      }
+    });
+  });
+}
+
+// Constant between its jumps.
+Values HardmaxVjp(const VjpCall& call) { return {ZerosLike(call.input_spec(0))}; }
+
 GRADWIRE_OP({.name = "Hardmax",
              .since = 13,
              .attributes = {"axis"},
+             .infer = InferSoftmax,
+             .cpu = HardmaxKernel,
              .decompose = DecomposeHardmax,
-             .differentiable = false});
+             .vjp = HardmaxVjp});
 
 // Before opset 13 all axes from `axis` on counted as one.
 Values DecomposeFlattened(const OpCall& call) {
@@ -233,10 +258,7 @@ Values DecomposeFlattened(const OpCall& call) {
 
 GRADWIRE_OP({.name = "Softmax", .attributes = {"axis"}, .decompose = DecomposeFlattened});
 GRADWIRE_OP({.name = "LogSoftmax", .attributes = {"axis"}, .decompose = DecomposeFlattened});
-GRADWIRE_OP({.name = "Hardmax",
-             .attributes = {"axis"},
-             .decompose = DecomposeFlattened,
-             .differentiable = false});
+GRADWIRE_OP({.name = "Hardmax", .attributes = {"axis"}, .decompose = DecomposeFlattened});
 
 }  // namespace
 }  // namespace gradwire

@@ -24,8 +24,10 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorP
 _TYPE_ATTRIBUTES = {"to", "dtype", "stash_type", "softmax_precision", "output_dtype"}
 # Where moving towards zero would leave the domain.
 _AWAY_FROM_ZERO = {"Acosh"}
+# Inputs that say where to read; as in PyTorch, they have no gradient.
+_PLACES = {("RoiAlign", "rois")}
 # A case with more elements than this costs more than it tells.
-_MOST_ELEMENTS = 20_000
+_MOST_ELEMENTS = 150_000
 
 
 @dataclass
@@ -110,11 +112,11 @@ def _cast_inputs(case: Case, schema: defs.OpSchema, loose: bool) -> set[str]:
         if name not in case.arrays or not _castable(case.arrays[name], loose and formal.type_str in tagged):
             continue
         differentiable = formal.differentiation_category == _DIFFERENTIABLE
-        if not differentiable and not _allows_double(schema, formal.type_str):
+        if not (formal.type_str in tagged or loose or _allows_double(schema, formal.type_str)):
             continue
         array = case.arrays[name].astype(np.float64)
         case.arrays[name] = np.nan_to_num(array, posinf=1, neginf=-1) if loose else array
-        if array.size and (differentiable or not tagged):
+        if array.size and (differentiable or not tagged) and (schema.name, formal.name) not in _PLACES:
             case.wrt.append(name)
     return tagged
 
@@ -122,7 +124,8 @@ def _cast_inputs(case: Case, schema: defs.OpSchema, loose: bool) -> set[str]:
 def build(op: str, name: str, model: onnx.ModelProto, inputs: list[Array], loose: bool = False) -> Case | None:
     """The case of a model of one node, in float64; None where nothing in it has a gradient.
 
-    `loose`: integers become floating too, and numbers that are not finite finite.
+    `loose`: integers become floating too, numbers that are not finite finite, and types float64 that the schema
+    would have narrower.
     """
     graph, schema = model.graph, schemas()[op]
     arrays = {value.name: array for value, array in zip(graph.input, inputs, strict=False)}
@@ -133,7 +136,7 @@ def build(op: str, name: str, model: onnx.ModelProto, inputs: list[Array], loose
     tagged = op in tagged_ops()
     for actual, formal in zip(case.node.output, _formals(schema.outputs, len(case.node.output)), strict=True):
         counts = formal.differentiation_category != _NON_DIFFERENTIABLE or not tagged
-        double = _allows_double(schema, formal.type_str) or formal.differentiation_category == _DIFFERENTIABLE
+        double = formal.type_str in types or loose or _allows_double(schema, formal.type_str)
         floating = actual in made and (made[actual].elem_type in _FLOATS or (loose and formal.type_str in types))
         if counts and double and floating:
             made[actual].elem_type = TensorProto.DOUBLE
@@ -186,7 +189,10 @@ def _made() -> Iterator[tuple[str, onnx.ModelProto, list[Array]]]:
 
 @functools.cache
 def cases_by_op() -> dict[str, list[Case]]:
-    """The usable cases of each operator, the smallest first; loose ones where it has no others."""
+    """The usable cases of each operator; loose ones where it has no others.
+
+    First comes the one for checks element by element: the most inputs, and few elements, but more than three.
+    """
     known = schemas()
     found: dict[str, list[Case]] = {}
     for loose in (False, True):
@@ -196,4 +202,4 @@ def cases_by_op() -> dict[str, list[Case]]:
             case = build(op, name, model, inputs, loose) if op in known and op not in judged else None
             if case is not None:
                 found.setdefault(op, []).append(case)
-    return {op: sorted(cases, key=Case.size) for op, cases in found.items()}
+    return {op: sorted(cases, key=lambda c: (-len(c.wrt), c.size() < 4, c.size())) for op, cases in found.items()}

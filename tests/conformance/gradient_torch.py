@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from gradwire.session import Session
 
 # Larger cases are checked along random vectors (PyTorch's fast mode), not element by element.
-_FULL_ELEMENTS = 16
+_FULL_ELEMENTS = 40
 
 
 def _arrays(names: list[str], tensors: tuple[torch.Tensor, ...]) -> dict[str, Array]:

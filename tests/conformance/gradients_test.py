@@ -1,8 +1,8 @@
 """Gradients of every differentiable ONNX operator, judged by numbers and checkers that are not gradwire's.
 
 Each call of an operator in ONNX's node tests, cast to float64, is differentiated once and twice on the server and
-compared with central differences: of the server's forward, of its gradient, and of ONNX's reference evaluator. The
-smallest call of each operator also goes through PyTorch's gradcheck and gradgradcheck. Outcomes go to build/gradients.csv.
+compared with central differences: of the server's forward, of its gradient, and of ONNX's reference evaluator. One call
+of each operator also goes through PyTorch's gradcheck and gradgradcheck. Outcomes go to build/gradients.csv.
 An operator that the server refuses has failed. `python tests/conformance/gradients_test.py [OP...]` runs without pytest.
 """
 
@@ -14,11 +14,13 @@ import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import gradient_differences
 import gradient_torch
 import pytest
 from gradient_cases import cases_by_op, schemas, tagged_ops
+from gradient_server import Evaluator, Point
 
 from gradwire.client import connect
 from gradwire.session import Session
@@ -131,6 +133,26 @@ def test_first_order(outcomes: dict[str, Outcome], op: str) -> None:
 @pytest.mark.parametrize("op", [*tagged_ops(), *untagged_ops()])
 def test_second_order(outcomes: dict[str, Outcome], op: str) -> None:
     assert not outcomes[op].second, "\n".join(outcomes[op].second)
+
+
+@pytest.mark.parametrize("part", ["gradients", "seconds"])
+def test_a_wrong_gradient_fails(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    exact = Evaluator.at
+
+    def wrong(*arguments: Any) -> list[Point]:
+        points = exact(*arguments)
+        for array in getattr(points[0], part).values():
+            array *= 1.01
+        return points
+
+    monkeypatch.setattr(Evaluator, "at", wrong)
+    with Server(_binary()) as server, connect(server.target) as client, client.session() as session:
+        case = cases_by_op()["Tanh"][0]
+        verdict = gradient_differences.judge(session, case)
+        checks = gradient_torch.check(session, case)
+    order = ["gradients", "seconds"].index(part)
+    assert [verdict.first, verdict.second][order] == "failed"
+    assert checks[order].startswith("failed")
 
 
 def main() -> int:

@@ -48,9 +48,9 @@ OP_CASES(
      .inputs = {Elements({2, 3}, {1, 3, 3, 0, -1, -2})},
      .expect = std::vector<double>{0, 1, 0, 1, 0, 0},
      .order = 0},
-    {.op = "Hardmax", .inputs = {Distinct({2, 3, 2})}, .attributes = {{"axis", kOne}}, .order = 0},
-    {.op = "Hardmax", .inputs = {Distinct({2, 3, 2})}, .opset = 1, .order = 0},
-    {.op = "Hardmax", .inputs = {Normal({})}, .order = 0});
+    {.op = "Hardmax", .inputs = {Distinct({2, 3, 2})}, .attributes = {{"axis", kOne}}},
+    {.op = "Hardmax", .inputs = {Distinct({2, 3, 2})}, .opset = 1},
+    {.op = "Hardmax", .inputs = {Normal({})}});
 
 }  // namespace
 }  // namespace gradwire::testing
