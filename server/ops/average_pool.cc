@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/cpu/dnnl.h"
 #include "core/parallel.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
@@ -143,11 +144,87 @@ void AveragePoolGrad(KernelContext& context) {
   });
 }
 
+// A pooling over two spatial axes in oneDNN's terms, which has two divisors: the taps within the
+// input, or all of them. Over one or three axes the loops above are faster.
+class DnnlPool {
+ public:
+  DnnlPool(const Attributes& attributes, const Dims& x, const Dims& y) : x_(x), y_(y) {
+    const std::vector<int64_t>& kernel = attributes.Ints("kernel_shape");
+    const size_t rank = kernel.size();
+    const std::vector<int64_t> none(2 * rank, 0);
+    const std::vector<int64_t> counted = attributes.Ints("counted", none);
+    const Window window = CanonicalWindow(attributes, Dims(kernel.begin(), kernel.end()));
+    bool counts_all = true;
+    suits_ = rank == 2 && NumElements(x) >= kLeast && NumElements(y) != 0;
+    for (size_t i = 0; i < rank; ++i) {
+      const int64_t begin = window.begin[i];
+      const int64_t end = window.end[i];
+      suits_ = suits_ && window.dilations[i] == 1 && begin >= 0 && end > -window.strides[i] &&
+               begin < kernel[i] && end < kernel[i];
+      counts_all = counts_all && counted[i] >= begin && counted[i + rank] >= end;
+    }
+    suits_ = suits_ && (counts_all || counted == none);
+    algorithm_ = counts_all ? onednn::Algorithm::pooling_avg_include_padding
+                            : onednn::Algorithm::pooling_avg_exclude_padding;
+    for (const Dims& one : {window.strides, window.kernel, window.begin, window.end}) {
+      numbers_.push_back(onednn::ToDims(one));
+    }
+  }
+
+  // Smaller arrays are done before oneDNN has found its primitive.
+  static constexpr int64_t kLeast = 4096;
+  bool suits() const { return suits_; }
+
+  void Forward(KernelContext& context) const {
+    onednn::Run(context.stream(), Key(onednn::Prop::forward_inference),
+                {onednn::In(DNNL_ARG_SRC, onednn::Plain(x_), context.in<float>(0)),
+                 onednn::Out(DNNL_ARG_DST, onednn::Plain(y_), context.out<float>(0))},
+                [&] { return Describe(onednn::Prop::forward_inference); });
+  }
+  void Backward(KernelContext& context) const {
+    onednn::Run(context.stream(), Key(onednn::Prop::backward_data),
+                {onednn::In(DNNL_ARG_DIFF_DST, onednn::Plain(y_), context.in<float>(0)),
+                 onednn::Out(DNNL_ARG_DIFF_SRC, onednn::Plain(x_), context.out<float>(0))},
+                [&] {
+                  return onednn::DescribeBackward<onednn::PoolingBackward>(
+                      Describe(onednn::Prop::forward_training), algorithm_, onednn::Plain(x_),
+                      onednn::Plain(y_), numbers_[0], numbers_[1], kNoGaps, numbers_[2],
+                      numbers_[3]);
+                });
+  }
+
+ private:
+  onednn::Key Key(onednn::Prop prop) const {
+    onednn::Key key(onednn::Kind::pooling, prop);
+    for (const auto& list : numbers_) key.Add(list);
+    return std::move(key.Add(algorithm_).Add(x_).Add(y_));
+  }
+  onednn::PoolingForward::primitive_desc Describe(onednn::Prop prop) const {
+    return onednn::Describe<onednn::PoolingForward>(prop, algorithm_, onednn::Plain(x_),
+                                                    onednn::Plain(y_), numbers_[0], numbers_[1],
+                                                    kNoGaps, numbers_[2], numbers_[3]);
+  }
+
+  static inline const dnnl::memory::dims kNoGaps = {0, 0};
+  Dims x_, y_;
+  bool suits_;
+  onednn::Algorithm algorithm_;
+  std::vector<dnnl::memory::dims> numbers_;  // strides, kernel, padding before, padding after
+};
+
 void AveragePoolCpu(KernelContext& context) {
+  if (context.input(0).dtype() == DType::kFloat32) {
+    const DnnlPool pool(context.attributes(), context.input(0).dims(), context.output(0).dims());
+    if (pool.suits()) return pool.Forward(context);
+  }
   Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() { AveragePool<T>(context); });
 }
 
 void AveragePoolGradCpu(KernelContext& context) {
+  if (context.input(0).dtype() == DType::kFloat32) {
+    const DnnlPool pool(context.attributes(), context.output(0).dims(), context.input(0).dims());
+    if (pool.suits()) return pool.Backward(context);
+  }
   Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() { AveragePoolGrad<T>(context); });
 }
 

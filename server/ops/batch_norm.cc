@@ -1,5 +1,6 @@
 // Batch normalisation with the statistics of the batch, its gradient, and the form with given
-// statistics. The channels are axis 1; parameters and statistics are float[channels].
+// statistics. The channels are axis 1; parameters and statistics are float[channels]. Own loops for
+// every type: oneDNN is 3 to 50 times slower on row-major arrays.
 #include <fmt/format.h>
 
 #include <array>

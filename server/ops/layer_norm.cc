@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 
+#include "backend/cpu/dnnl.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/norm.h"
@@ -238,10 +239,87 @@ Values DecomposeLayerNormGrad(const OpCall& call) {
   return {dx * inverse, SumTo(dy * unit, call.dims(4)), SumTo(dy, call.dims(4))};
 }
 
+// Rows of floats with scale and bias, in oneDNN's terms. It keeps the variance where these rows
+// keep 1 / sqrt(variance + epsilon).
+struct DnnlRows {
+  Dims all, parameter, statistic;
+
+  explicit DnnlRows(const Rows& view)
+      : all{view.rows, view.length}, parameter{view.length}, statistic{view.rows} {}
+
+  onednn::Key Key(onednn::Prop prop, float epsilon) const {
+    return std::move(onednn::Key(onednn::Kind::layer_normalization, prop).Add(all).Add(epsilon));
+  }
+  onednn::Argument In(int id, const Dims& dims, const float* data) const {
+    return onednn::In(id, onednn::Plain(dims), data);
+  }
+  onednn::Argument Out(int id, const Dims& dims, float* data) const {
+    return onednn::Out(id, onednn::Plain(dims), data);
+  }
+  dnnl::layer_normalization_forward::primitive_desc Forward(float epsilon) const {
+    return onednn::DescribeSame<dnnl::layer_normalization_forward>(
+        onednn::Prop::forward_training, onednn::Plain(all), onednn::Plain(statistic), epsilon,
+        kFlags);
+  }
+  dnnl::layer_normalization_backward::primitive_desc Backward(float epsilon) const {
+    return onednn::DescribeSameBackward<dnnl::layer_normalization_backward>(
+        Forward(epsilon), onednn::Prop::backward, onednn::Plain(all), onednn::Plain(statistic),
+        epsilon, kFlags);
+  }
+
+  static inline const auto kFlags =
+      dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+};
+
+// Whether oneDNN's rows are faster: not where there are few elements, or rows are short.
+bool SuitsDnnl(const KernelContext& k, const Rows& view, int64_t least) {
+  return k.input(0).dtype() == DType::kFloat32 && Centered(k.attributes()) && view.length >= 16 &&
+         view.rows * view.length >= least;
+}
+
+void DnnlLayerNorm(KernelContext& k, const Rows& view) {
+  const DnnlRows rows(view);
+  const auto epsilon = static_cast<float>(k.attributes().Float("epsilon"));
+  float* inverses = k.out<float>(2);
+  onednn::Run(k.stream(), rows.Key(onednn::Prop::forward_training, epsilon),
+              {rows.In(DNNL_ARG_SRC, rows.all, k.in<float>(0)),
+               rows.In(DNNL_ARG_SCALE, rows.parameter, k.in<float>(1)),
+               rows.In(DNNL_ARG_SHIFT, rows.parameter, k.in<float>(2)),
+               rows.Out(DNNL_ARG_DST, rows.all, k.out<float>(0)),
+               rows.Out(DNNL_ARG_MEAN, rows.statistic, k.out<float>(1)),
+               rows.Out(DNNL_ARG_VARIANCE, rows.statistic, inverses)},
+              [&] { return rows.Forward(epsilon); });
+  for (int64_t r = 0; r < view.rows; ++r) inverses[r] = 1 / std::sqrt(inverses[r] + epsilon);
+}
+
+void DnnlLayerNormGrad(KernelContext& k, const Rows& view) {
+  const DnnlRows rows(view);
+  const BufferPtr scratch = k.Scratch(static_cast<size_t>(view.rows) * sizeof(float));
+  auto* variances = static_cast<float*>(scratch->data());  // epsilon included
+  const float* inverses = k.in<float>(3);
+  for (int64_t r = 0; r < view.rows; ++r) variances[r] = 1 / (inverses[r] * inverses[r]);
+  const float* scale = k.in<float>(4);
+  onednn::Run(k.stream(), rows.Key(onednn::Prop::backward, 0),
+              {rows.In(DNNL_ARG_SRC, rows.all, k.in<float>(1)),
+               rows.In(DNNL_ARG_SCALE, rows.parameter, scale),
+               rows.In(DNNL_ARG_SHIFT, rows.parameter, scale),  // asked for, not read
+               rows.In(DNNL_ARG_DIFF_DST, rows.all, k.in<float>(0)),
+               rows.In(DNNL_ARG_MEAN, rows.statistic, k.in<float>(2)),
+               rows.In(DNNL_ARG_VARIANCE, rows.statistic, variances),
+               rows.Out(DNNL_ARG_DIFF_SRC, rows.all, k.out<float>(0)),
+               rows.Out(DNNL_ARG_DIFF_SCALE, rows.parameter, k.out<float>(1)),
+               rows.Out(DNNL_ARG_DIFF_SHIFT, rows.parameter, k.out<float>(2))},
+              [&] { return rows.Backward(0); });
+}
+
 void DispatchLayerNorm(KernelContext& k) {
+  const Rows view(k.input(0).dims(), k.attributes());
+  if (k.has(1) && k.has(2) && SuitsDnnl(k, view, 1 << 16)) return DnnlLayerNorm(k, view);
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { LayerNormCpu<T>(k); });
 }
 void DispatchLayerNormGrad(KernelContext& k) {
+  const Rows view(k.input(1).dims(), k.attributes());
+  if (k.has(4) && SuitsDnnl(k, view, 1 << 13)) return DnnlLayerNormGrad(k, view);
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { LayerNormGradCpu<T>(k); });
 }
 

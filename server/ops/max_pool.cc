@@ -1,6 +1,7 @@
 // Max pooling. gradwire::MaxPool also says where each maximum was; its gradient puts dy there
 // (MaxPoolGrad), whose adjoint reads from there (MaxPoolTake). Positions are flat row-major indices
-// into the whole input, each within its own image and channel; -1 is nowhere.
+// into the whole input, each within its own image and channel; -1 is nowhere. Own loops for every
+// type: oneDNN's maximum loses NaN, and -inf becomes the lowest number.
 #include <fmt/format.h>
 
 #include <algorithm>

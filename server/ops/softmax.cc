@@ -1,4 +1,5 @@
-// Softmax, LogSoftmax and Hardmax along an axis.
+// Softmax, LogSoftmax and Hardmax along an axis. Own loops for every type: oneDNN's softmax loses
+// NaN.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -37,25 +38,24 @@ T MaxOf(const T* x, int64_t count) {
   return max;
 }
 
+// Two loops: GCC 12 does not vectorise exponentials that are summed where they are made.
+template <class T>
+T ExpOfDifferences(const T* __restrict x, T max, T* __restrict y, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] = math::Exp(x[i] - max);
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += y[i];
+  return sum;
+}
+
 template <bool kLog, class T>
 void SoftmaxRow(const T* __restrict x, T* __restrict y, int64_t count) {
   const T max = MaxOf(x, count);
-  T sum = 0;
-  if constexpr (kLog) {
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; ++i) sum += math::Exp(x[i] - max);
-    const T log_sum = std::log(sum);
-    for (int64_t i = 0; i < count; ++i) y[i] = (x[i] - max) - log_sum;
-  } else {
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; ++i) {
-      const T e = math::Exp(x[i] - max);
-      y[i] = e;
-      sum += e;
-    }
-    const T scale = 1 / sum;
-    for (int64_t i = 0; i < count; ++i) y[i] *= scale;
-  }
+  const T sum = ExpOfDifferences(x, max, y, count);
+  const T log_sum = kLog ? std::log(sum) : 0;
+  const T scale = 1 / sum;
+  for (int64_t i = 0; i < count; ++i) y[i] = kLog ? (x[i] - max) - log_sum : y[i] * scale;
 }
 
 constexpr int64_t kTile = 256;
