@@ -61,7 +61,8 @@ test-onnx: stubs  ## the ONNX backend test suite
 	@$(TEST) build onnx
 
 test-gradients: stubs build/gradients.stamp  ## gradients of every differentiable operator
-	@$(TEST) build gradients
+	@rm -f build/gradients.txt
+	@$(TEST) build gradients; status=$$?; cat build/gradients.txt; exit $$status
 
 build/gradients.stamp: tests/requirements-gradients.txt | setup
 	@echo "Installing PyTorch into .venv"

@@ -24,8 +24,8 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorP
 _TYPE_ATTRIBUTES = {"to", "dtype", "stash_type", "softmax_precision", "output_dtype"}
 # Where moving towards zero would leave the domain.
 _AWAY_FROM_ZERO = {"Acosh"}
-# Inputs that say where to read; as in PyTorch, they have no gradient.
-_PLACES = {("RoiAlign", "rois")}
+# Floating inputs of untagged operators that say where to read or write; as in PyTorch, they have no gradient.
+_PLACES = {("RoiAlign", "rois"), ("OneHot", "indices"), ("OneHot", "depth")}
 # A case with more elements than this costs more than it tells.
 _MOST_ELEMENTS = 150_000
 
