@@ -2,11 +2,13 @@
 // prefer. oneDNN 2 and 3 differ here and nowhere else.
 //
 // A kernel names its arrays and says how to describe the primitive; `Run` does the rest:
-//   const Desc x = Plain(k.input(0).dims());
-//   Run(k.stream(), Key(Kind::softmax, Prop::forward_inference).Add(k.input(0).dims()).Add(axis),
-//       {In(DNNL_ARG_SRC, x, k.in<float>(0)), Out(DNNL_ARG_DST, x, k.out<float>(0))},
-//       [&] { return Describe<SoftmaxForward>(inference, accurate, x, x, axis); });
-// Empty arrays never come here: their meaning differs from primitive to primitive.
+//   const Desc a = Plain(k.input(0).dims()), b = ..., c = ...;
+//   Run(k.stream(), Key(Kind::matmul, Prop::forward_inference).Add(rows).Add(inner).Add(columns),
+//       {In(DNNL_ARG_SRC, a, k.in<float>(0)), In(DNNL_ARG_WEIGHTS, b, k.in<float>(1)),
+//        Out(DNNL_ARG_DST, c, k.out<float>(0))},
+//       [&] { return Describe<dnnl::matmul>(a, b, c); });
+// Empty arrays never come here: their meaning differs from primitive to primitive. Nor does what
+// loses NaN: oneDNN's Exp, Relu, softmax and max pooling.
 #ifndef GRADWIRE_BACKEND_CPU_DNNL_H_
 #define GRADWIRE_BACKEND_CPU_DNNL_H_
 
@@ -93,8 +95,6 @@ void Run(Stream& stream, Key key, absl::Span<const Argument> arguments,
 
 using PoolingForward = dnnl::pooling_forward;
 using PoolingBackward = dnnl::pooling_backward;
-using SoftmaxForward = dnnl::softmax_forward;
-using SoftmaxBackward = dnnl::softmax_backward;
 
 template <class Primitive, class... Args>
 typename Primitive::primitive_desc Describe(const Args&... args) {
@@ -114,23 +114,11 @@ typename Primitive::primitive_desc DescribeSameBackward(const Hint& forward, Pro
                                                         const Desc& data, const Args&... args) {
   return {Engine(), prop, data, data, data, args..., forward, BaseAttr()};
 }
-inline dnnl::eltwise_forward::primitive_desc DescribeEltwise(Prop prop, Algorithm algorithm,
-                                                             const Desc& data, float alpha,
-                                                             float beta) {
-  return {Engine(), prop, algorithm, data, data, alpha, beta, BaseAttr()};
-}
-inline dnnl::eltwise_backward::primitive_desc DescribeEltwiseBackward(
-    const dnnl::eltwise_forward::primitive_desc& forward, Algorithm algorithm, const Desc& data,
-    float alpha, float beta) {
-  return {Engine(), algorithm, data, data, data, alpha, beta, forward, BaseAttr()};
-}
 
 #else
 
 using PoolingForward = dnnl::pooling_v2_forward;
 using PoolingBackward = dnnl::pooling_v2_backward;
-using SoftmaxForward = dnnl::softmax_v2_forward;
-using SoftmaxBackward = dnnl::softmax_v2_backward;
 
 template <class Primitive, class... Args>
 typename Primitive::primitive_desc Describe(const Args&... args) {
@@ -148,17 +136,6 @@ template <class Primitive, class Hint, class... Args>
 typename Primitive::primitive_desc DescribeSameBackward(const Hint& forward, Prop prop,
                                                         const Desc& data, const Args&... args) {
   return {typename Primitive::desc(prop, data, data, args...), BaseAttr(), Engine(), forward};
-}
-inline dnnl::eltwise_forward::primitive_desc DescribeEltwise(Prop prop, Algorithm algorithm,
-                                                             const Desc& data, float alpha,
-                                                             float beta) {
-  return {dnnl::eltwise_forward::desc(prop, algorithm, data, alpha, beta), BaseAttr(), Engine()};
-}
-inline dnnl::eltwise_backward::primitive_desc DescribeEltwiseBackward(
-    const dnnl::eltwise_forward::primitive_desc& forward, Algorithm algorithm, const Desc& data,
-    float alpha, float beta) {
-  return {dnnl::eltwise_backward::desc(algorithm, data, data, alpha, beta), BaseAttr(), Engine(),
-          forward};
 }
 
 #endif
