@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "core/host_tensor.h"
+
 namespace gradwire {
 
 Value Constant(const Tensor& host) {
@@ -26,6 +28,15 @@ Value IntVector(std::span<const int64_t> values) {
   Tensor tensor = AllocateTensor(stream, {DType::kInt64, {static_cast<int64_t>(values.size())}});
   stream.Upload(values.data(), *tensor.buffer(), values.size_bytes());
   return Value(std::move(tensor));
+}
+
+Value Array(const Dims& dims, std::span<const double> elements, DType dtype) {
+  Tensor host = HostTensor({dtype, dims});
+  Dispatch(DenseTypes{}, dtype, [&]<class T>() {
+    T* data = host.mutable_data<T>();
+    for (size_t i = 0; i < elements.size(); ++i) data[i] = static_cast<T>(elements[i]);
+  });
+  return Constant(host);
 }
 
 Value Full(const Dims& dims, double value, DType dtype) {

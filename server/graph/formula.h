@@ -14,6 +14,8 @@ namespace gradwire {
 // Constants, made at once on the session's device.
 Value Scalar(double value, DType dtype);
 Value IntVector(std::span<const int64_t> values);  // int64[n]
+// An array of these elements, rounded to the element type.
+Value Array(const Dims& dims, std::span<const double> elements, DType dtype);
 Value Full(const Dims& dims, double value, DType dtype);
 inline Value ZerosLike(const TensorSpec& spec) { return Full(spec.dims, 0.0, spec.dtype); }
 // A host tensor (an attribute's) as a constant.

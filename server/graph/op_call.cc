@@ -34,12 +34,14 @@ std::vector<int64_t> OpCall::Ints(size_t i) const {
   return ToHost<int64_t>(inputs_[i]);
 }
 
+std::vector<double> OpCall::Numbers(size_t i) const { return ToHost<double>(inputs_[i]); }
+
 double OpCall::Scalar(size_t i) const {
   if (spec(i).numel() != 1) {
     throw Error(reason::kShapeMismatch,
                 fmt::format("input {} must have one element, got {}", i, ToString(spec(i))));
   }
-  return ToHost<double>(inputs_[i])[0];
+  return Numbers(i)[0];
 }
 
 int OpCall::Axis(std::string_view name, int64_t fallback, size_t i) const {

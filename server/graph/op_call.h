@@ -37,6 +37,8 @@ class OpCall {
   // The elements of an integer or bool input, which is computed now if it was not: for parameters
   // that decide a shape. Throws DTYPE_MISMATCH for other types.
   std::vector<int64_t> Ints(size_t i) const;
+  // The elements of an input of any number type, likewise.
+  std::vector<double> Numbers(size_t i) const;
   // The one element of an input of any number type, likewise.
   double Scalar(size_t i) const;
   // Attribute `name` normalised as an axis of input i.
