@@ -8,6 +8,14 @@
 #include "core/error.h"
 
 namespace gradwire {
+namespace {
+
+// NumPy's; what is done once for each pair of dimensions stays cheap.
+constexpr size_t kMaxRank = 64;
+// More than any machine has, and so little that bits, strides and sums of sizes never overflow.
+constexpr int64_t kMaxBytes = int64_t{1} << 48;
+
+}  // namespace
 
 int64_t TensorSpec::numel() const { return NumElements(dims); }
 int64_t TensorSpec::bytes() const { return (numel() * BitWidth(dtype) + 7) / 8; }
@@ -27,22 +35,21 @@ int64_t NumElements(std::span<const int64_t> dims) {
 }
 
 void CheckSpec(const TensorSpec& spec) {
-  constexpr int64_t kMaxBytes = int64_t{1} << 62;
+  if (spec.dims.size() > kMaxRank) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("a shape has at most {} dimensions, got {}", kMaxRank, spec.rank()));
+  }
   int64_t budget = kMaxBytes / std::max<int64_t>(1, BitWidth(spec.dtype) / 8);
-  bool empty = false;
   for (const int64_t dim : spec.dims) {
     if (dim < 0) {
       throw Error(reason::kInvalidArgument,
                   fmt::format("shape {} has a negative extent", ToString(spec)));
     }
-    empty = empty || dim == 0;
-  }
-  if (empty) return;
-  for (const int64_t dim : spec.dims) {
-    budget /= dim;
+    // Extents of 0 do not excuse the others: loops multiply those, and reductions keep them.
+    budget /= std::max<int64_t>(1, dim);
     if (budget == 0) {
       throw Error(reason::kInvalidArgument,
-                  fmt::format("shape {} is larger than 2^62 bytes", ToString(spec)));
+                  fmt::format("shape {} is larger than 2^48 bytes", ToString(spec)));
     }
   }
 }

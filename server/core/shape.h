@@ -31,7 +31,7 @@ std::string ToString(std::span<const int64_t> dims);
 std::string ToString(const TensorSpec& spec);
 
 int64_t NumElements(std::span<const int64_t> dims);
-// Throws INVALID_ARGUMENT for a negative extent or more than 2^62 bytes, SHAPE_MISMATCH never.
+// Throws INVALID_ARGUMENT for a negative extent or more than 64 dimensions or 2^48 bytes.
 void CheckSpec(const TensorSpec& spec);
 
 // Axis in [0, rank) from one in [-rank, rank); throws INVALID_ARGUMENT naming `what` otherwise.

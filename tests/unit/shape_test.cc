@@ -23,12 +23,19 @@ TEST(ShapeTest, Spells) {
 }
 
 TEST(ShapeTest, RefusesNegativeAndOverflowingExtents) {
-  CheckSpec({DType::kFloat32, {0, int64_t{1} << 62, int64_t{1} << 62}});
-  CheckSpec({DType::kInt8, {int64_t{1} << 31, int64_t{1} << 31}});
+  CheckSpec({DType::kFloat32, {0, int64_t{1} << 45}});
+  CheckSpec({DType::kInt8, {int64_t{1} << 24, int64_t{1} << 24}});
+  EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, {0, int64_t{1} << 62}}); }),
+            "INVALID_ARGUMENT: shape float32[0,4611686018427387904] is larger than 2^48 bytes");
+  // Its bits were 2^64, hence no bytes at all.
+  EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, {int64_t{1} << 59}}); }),
+            "INVALID_ARGUMENT: shape float32[576460752303423488] is larger than 2^48 bytes");
+  EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, Dims(65, 1)}); }),
+            "INVALID_ARGUMENT: a shape has at most 64 dimensions, got 65");
   EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, {2, -1}}); }),
             "INVALID_ARGUMENT: shape float32[2,-1] has a negative extent");
   EXPECT_EQ(ErrorOf([] { CheckSpec({DType::kFloat32, {1 << 30, 1 << 30, 4}}); }),
-            "INVALID_ARGUMENT: shape float32[1073741824,1073741824,4] is larger than 2^62 bytes");
+            "INVALID_ARGUMENT: shape float32[1073741824,1073741824,4] is larger than 2^48 bytes");
 }
 
 TEST(ShapeTest, NormalizesAxes) {
