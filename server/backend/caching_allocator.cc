@@ -25,10 +25,10 @@ void* CachingAllocator::Allocate(size_t block_size) {
     stats_.live_bytes += static_cast<int64_t>(block_size);
     return block;
   }
-  void* block = source_.allocate(block_size);
+  void* block = TakeLocked(block_size);
   if (block == nullptr) {
     ReleaseCacheLocked();
-    block = source_.allocate(block_size);
+    block = TakeLocked(block_size);
   }
   if (block == nullptr) {
     throw Error(reason::kOutOfMemory, fmt::format("out of memory: {} bytes asked for, {} in use",
@@ -38,6 +38,12 @@ void* CachingAllocator::Allocate(size_t block_size) {
   }
   stats_.live_bytes += static_cast<int64_t>(block_size);
   return block;
+}
+
+void* CachingAllocator::TakeLocked(size_t block_size) {
+  const auto held = static_cast<size_t>(stats_.live_bytes + stats_.cached_bytes);
+  if (block_size > max_bytes_ || held > max_bytes_ - block_size) return nullptr;
+  return source_.allocate(block_size);
 }
 
 void CachingAllocator::Free(void* block, size_t block_size) {

@@ -4,6 +4,7 @@
 #define GRADWIRE_BACKEND_CACHING_ALLOCATOR_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <unordered_map>
@@ -22,9 +23,10 @@ class CachingAllocator {
     std::function<void*(size_t bytes)> allocate;
     std::function<void(void* block, size_t bytes)> release;
   };
-  // Freed blocks beyond `max_cached_bytes` go back to the source.
-  CachingAllocator(Source source, size_t max_cached_bytes)
-      : source_(std::move(source)), max_cached_bytes_(max_cached_bytes) {}
+  // Freed blocks beyond `max_cached_bytes` go back to the source. Live and cached blocks together
+  // take at most `max_bytes`.
+  CachingAllocator(Source source, size_t max_cached_bytes, size_t max_bytes = SIZE_MAX)
+      : source_(std::move(source)), max_cached_bytes_(max_cached_bytes), max_bytes_(max_bytes) {}
   ~CachingAllocator() { ReleaseCache(); }
 
   // The size class of a request: what Allocate hands out and Free takes back.
@@ -38,9 +40,12 @@ class CachingAllocator {
 
  private:
   void ReleaseCacheLocked();
+  // A block of the source's, or nullptr where it has none or the limit is reached.
+  void* TakeLocked(size_t block_size);
 
   const Source source_;
   const size_t max_cached_bytes_;
+  const size_t max_bytes_;
   mutable std::mutex mutex_;
   std::unordered_map<size_t, std::vector<void*>> cache_;
   MemoryStats stats_;

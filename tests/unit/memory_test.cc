@@ -154,6 +154,17 @@ TEST(CachingAllocatorTest, EmptiesTheCacheBeforeItGivesUp) {
   allocator.Free(block, 4096);
 }
 
+TEST(CachingAllocatorTest, LiveAndCachedBlocksStayUnderTheLimit) {
+  FakeSource fake;
+  CachingAllocator allocator(fake.source(), 1 << 20, 4096);
+  allocator.Free(allocator.Allocate(2048), 2048);
+  void* block = allocator.Allocate(4096);
+  EXPECT_EQ(fake.out, 4096u);
+  EXPECT_EQ(ErrorOf([&] { allocator.Allocate(64); }),
+            "OUT_OF_MEMORY: out of memory: 64 bytes asked for, 4096 in use");
+  allocator.Free(block, 4096);
+}
+
 TEST(CachingAllocatorTest, ThreadsShareNoBlock) {
   FakeSource fake;
   CachingAllocator allocator(fake.source(), 1 << 16);
@@ -168,6 +179,15 @@ TEST(CachingAllocatorTest, ThreadsShareNoBlock) {
     }
   });
   EXPECT_EQ(allocator.stats().live_bytes, 0);
+}
+
+TEST(CpuBackendTest, RefusesMoreThanTheMachineHas) {
+  CpuBackend backend;
+  const auto quota = std::make_shared<Quota>(0);
+  const auto stream = backend.NewStream(quota);
+  const std::string error = ErrorOf([&] { stream->Allocate(size_t{1} << 42); });
+  EXPECT_EQ(error.substr(0, error.find(':')), "OUT_OF_MEMORY");
+  EXPECT_EQ(quota->used(), 0);
 }
 
 TEST(CpuBackendTest, BuffersAreAlignedAndBooked) {

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <dnnl.hpp>
@@ -80,6 +83,24 @@ class CpuStream : public Stream {
   const std::shared_ptr<Quota> quota_;
 };
 
+// A cgroup's limit in bytes, v2 or v1; no limit is a word there, or a huge number.
+size_t CgroupMemory() {
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    std::ifstream file(path);
+    if (size_t bytes = 0; file >> bytes) return bytes;
+  }
+  return SIZE_MAX;
+}
+
+// What tensors may take: the system hands out more memory than it has, and kills who uses it. An
+// eighth is left for all else.
+size_t TensorMemory() {
+  const size_t machine =
+      static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return std::min(machine, CgroupMemory()) / 8 * 7;
+}
+
 std::string ProcessorName() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line);) {
@@ -93,7 +114,7 @@ std::string ProcessorName() {
 CpuBackend::CpuBackend()
     : allocator_(std::make_shared<CachingAllocator>(
           CachingAllocator::Source{AllocateAligned, [](void* block, size_t) { std::free(block); }},
-          kMaxCachedBytes)) {}
+          kMaxCachedBytes, TensorMemory())) {}
 
 DeviceDescription CpuBackend::Describe() const {
   const dnnl_version_t* version = dnnl_version();
