@@ -173,6 +173,11 @@ Values DecomposeSplit13(const OpCall& call) {
   }
   const int64_t extent = call.dims(0)[size_t(call.Axis("axis", 0))];
   const int64_t parts = call.attributes().Int("num_outputs", call.num_outputs());
+  // Each part but the last few holds an element, or all are empty.
+  if (parts > std::max<int64_t>(extent, call.num_outputs())) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("an extent of {} does not divide into {} parts", extent, parts));
+  }
   return SplitBy(call, EqualParts(extent, parts, /*uneven=*/call.op().since >= 18));
 }
 

@@ -8,9 +8,19 @@
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/box.h"
+#include "ops/range.h"
 
 namespace gradwire {
 namespace {
+
+// No array has room for larger ones, and their sums would overflow.
+void CheckPads(const std::vector<int64_t>& pads) {
+  constexpr int64_t kLimit = int64_t{1} << 48;
+  for (const int64_t pad : pads) {
+    if (pad > -kLimit && pad < kLimit) continue;
+    throw Error(reason::kInvalidArgument, fmt::format("pads {} are out of range", ToString(pads)));
+  }
+}
 
 // ---- gradwire::Pad (x, value?) {pads}: begins, then ends, of every axis
 
@@ -30,6 +40,7 @@ Specs InferPad(const OpCall& call) {
                                                       ToString(call.spec(1))));
     }
   }
+  CheckPads(pads);
   TensorSpec spec = call.spec(0);
   for (size_t d = 0; d < rank; ++d) {
     const int64_t removed = std::min<int64_t>(0, pads[d]) + std::min<int64_t>(0, pads[rank + d]);
@@ -84,12 +95,17 @@ GRADWIRE_OP({.name = "Pad",
 
 // ---- ONNX's Pad
 
-// Where element `at` of an infinite array repeated from one of n elements comes from.
-int64_t Source(const std::string& mode, int64_t at, int64_t n) {
-  if (mode == "edge" || n == 1) return std::clamp<int64_t>(at, 0, n - 1);
-  const int64_t period = mode == "wrap" ? n : 2 * (n - 1);
-  const int64_t phase = ((at % period) + period) % period;
-  return phase < n ? phase : period - phase;
+// Where the elements at indices `at` of an infinite array repeated from one of n elements come
+// from.
+Value Sources(const std::string& mode, const Value& at, int64_t n) {
+  const auto number = [&](int64_t i) { return Scalar(static_cast<double>(i), DType::kInt64); };
+  if (mode == "edge" || n == 1) {
+    return Call("Min", {Call("Max", {at, number(0)}), number(n - 1)});
+  }
+  if (mode == "wrap") return Call("Mod", {at, number(n)});
+  const Value period = number(2 * (n - 1));
+  const Value phase = Call("Mod", {at, period});
+  return Call("Min", {phase, period - phase});
 }
 
 // Negative pads cut first; positive ones repeat what is left.
@@ -103,9 +119,10 @@ Value PadAxis(const Value& x, int axis, int64_t begin, int64_t end, const std::s
                 fmt::format("nothing of axis {} of {} is left to repeat, pads are {} and {}", axis,
                             ToString(x.spec()), begin, end));
   }
-  std::vector<int64_t> sources;
-  for (int64_t i = 0; i < length; ++i) sources.push_back(cut + Source(mode, i - before, left));
-  return Call("Gather", {x, IntVector(sources)}, {{"axis", int64_t{axis}}});
+  if (length == 0) return Slice(x, {0}, {0}, {axis}, {1});
+  const Value at = Iota(length) - Scalar(static_cast<double>(before), DType::kInt64);
+  const Value sources = Sources(mode, at, left) + Scalar(static_cast<double>(cut), DType::kInt64);
+  return Call("Gather", {x, sources}, {{"axis", int64_t{axis}}});
 }
 
 Value PadAll(const OpCall& call, std::vector<int64_t> pads, const Value& value) {
@@ -124,6 +141,7 @@ Value PadAll(const OpCall& call, std::vector<int64_t> pads, const Value& value) 
                 fmt::format("input is {}: {} pads are expected, got {}", ToString(call.spec(0)),
                             2 * rank, ToString(pads)));
   }
+  CheckPads(pads);
   Value y = call.input(0);
   for (size_t d = 0; d < rank; ++d) {
     if (pads[d] == 0 && pads[rank + d] == 0) continue;

@@ -51,15 +51,15 @@ GRADWIRE_OP({.name = "Range",
              .differentiable = false});
 
 Value FloatRange(double start, double limit, double delta, DType dtype) {
-  const double count = std::max(0.0, std::ceil((limit - start) / delta));
-  if (!(count < 0x1p60)) {
+  const double steps = std::ceil((limit - start) / delta);
+  if (!(steps < 0x1p60)) {  // NaN as well
     throw Error(reason::kInvalidArgument,
                 fmt::format("from {} to {} by {} never ends", start, limit, delta));
   }
   return Call("gradwire::Range", {},
               {{"start", start},
                {"delta", delta},
-               {"count", static_cast<int64_t>(count)},
+               {"count", static_cast<int64_t>(std::max(0.0, steps))},
                {"dtype", int64_t{static_cast<int>(dtype)}}});
 }
 
