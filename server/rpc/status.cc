@@ -5,6 +5,7 @@
 #include <new>
 #include <optional>
 
+#include "core/utf8.h"
 #include "gradwire/v1/status.pb.h"
 
 namespace gradwire::rpc {
@@ -13,10 +14,12 @@ std::string ToDetails(const Error& error) {
   v1::ErrorInfo info;
   info.set_reason(std::string(error.reason().name));
   info.set_domain("gradwire");
-  for (const auto& [key, value] : error.metadata()) (*info.mutable_metadata())[key] = value;
+  for (const auto& [key, value] : error.metadata()) {
+    (*info.mutable_metadata())[key] = ToUtf8(value);
+  }
   v1::RpcStatus status;
   status.set_code(static_cast<int>(error.code()));
-  status.set_message(error.message());
+  status.set_message(ToUtf8(error.message()));
   google::protobuf::Any& detail = *status.add_details();
   detail.set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
   detail.set_value(info.SerializeAsString());
@@ -24,7 +27,7 @@ std::string ToDetails(const Error& error) {
 }
 
 grpc::Status ToStatus(const Error& error) {
-  return {static_cast<grpc::StatusCode>(error.code()), error.message(), ToDetails(error)};
+  return {static_cast<grpc::StatusCode>(error.code()), ToUtf8(error.message()), ToDetails(error)};
 }
 
 std::optional<Error> Catch(const std::function<void()>& f) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/utf8.h"
 #include "graph/formula.h"
 #include "session/session.h"
 
@@ -16,9 +17,12 @@ constexpr std::string_view kGradPrefix = "grad/";
 constexpr size_t kMaxNameBytes = 512;
 
 void CheckName(const std::string& name) {
-  if (!name.empty() && name.size() <= kMaxNameBytes) return;
-  throw Error(reason::kInvalidArgument,
-              fmt::format("a tensor's name has 1 to {} bytes, got {}", kMaxNameBytes, name.size()));
+  if (name.empty() || name.size() > kMaxNameBytes) {
+    throw Error(reason::kInvalidArgument, fmt::format("a tensor's name has 1 to {} bytes, got {}",
+                                                      kMaxNameBytes, name.size()));
+  }
+  if (IsUtf8(name)) return;
+  throw Error(reason::kInvalidArgument, fmt::format("the name '{}' is not UTF-8", name));
 }
 
 // What a BatchNormalization reads as running mean and variance is followed, not trained.
