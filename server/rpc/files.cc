@@ -154,10 +154,13 @@ class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSe
       sequence_ = message_.sequence();
       tensors_ = std::make_unique<SafetensorsReader>(
           [this](const TensorSpec& spec) { return AllocateTensor(session_->stream(), spec); });
+    } else {
+      store_.Find(session_->id());  // renews the lease, or says that the session has ended
     }
     const v1::FileChunk& chunk = message_.chunk();
     if (!chunk.path().empty()) Begin(chunk.path());
     if (program_ != nullptr) {
+      CheckModelSize(program_->size() + chunk.data().size());
       program_->append(chunk.data());
     } else if (in_tensor_file_) {
       tensors_->Feed(chunk.data());
@@ -186,6 +189,11 @@ class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSe
   void Restore() {
     if (session_ == nullptr) {
       Finish(ToStatus(Error(reason::kInvalidArgument, "the stream held no chunk")));
+      return;
+    }
+    const grpc::Status found = Guard([&] { store_.Find(session_->id()); });
+    if (!found.ok()) {
+      Finish(found);
       return;
     }
     session_->Post([this] {

@@ -48,11 +48,10 @@ class LoadProgramReactor final : public grpc::ServerReadReactor<v1::LoadProgramR
       Load();
       return;
     }
-    if (first_) {
-      first_ = false;
-      whole_ = std::move(message_);
-    } else {
-      whole_.mutable_data()->append(message_.data());
+    const grpc::Status status = Guard([&] { Receive(); });
+    if (!status.ok()) {
+      Finish(status);
+      return;
     }
     StartRead(&message_);
   }
@@ -60,6 +59,17 @@ class LoadProgramReactor final : public grpc::ServerReadReactor<v1::LoadProgramR
   void OnDone() override { delete this; }
 
  private:
+  void Receive() {
+    if (first_) {
+      first_ = false;
+      whole_ = std::move(message_);
+    } else {
+      CheckModelSize(whole_.data().size() + message_.data().size());
+      whole_.mutable_data()->append(message_.data());
+    }
+    store_.Find(whole_.session_id());  // nothing is collected for a session that is not there
+  }
+
   void Load() {
     const grpc::Status found = Guard([&] { session_ = store_.Find(whole_.session_id()); });
     if (!found.ok()) {

@@ -208,6 +208,13 @@ NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports) {
   return node;
 }
 
+void CheckModelSize(size_t bytes) {
+  if (bytes <= INT32_MAX) return;
+  throw Error(reason::kInvalidModel,
+              fmt::format("a model has at most {} bytes, {} came: put its weights with PutStream",
+                          INT32_MAX, bytes));
+}
+
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
                           const std::string& parameter_prefix) {
   CheckVersions(model);

@@ -23,6 +23,9 @@ struct LoadedProgram {
   Program program;
   std::vector<NamedTensor> initializers;
 };
+// Throws INVALID_MODEL for more bytes than a Protocol Buffers message can have.
+void CheckModelSize(size_t bytes);
+
 // Throws INVALID_MODEL for what is not a well-formed model: a name read before it is made, an
 // output that nothing makes, a newer IR or opset than this server knows.
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,

@@ -56,6 +56,8 @@ class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> 
     if (session_ == nullptr) {
       session_ = store_.Find(header.session_id());
       sequence_ = header.sequence();
+    } else {
+      store_.Find(session_->id());  // renews the lease, or says that the session has ended
     }
     if (!header.name().empty()) Begin(header);
     if (tensors_.empty()) throw Error(reason::kInvalidArgument, "the first chunk has no name");
@@ -90,6 +92,11 @@ class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> 
   void Bind() {
     if (session_ == nullptr) {
       Finish(ToStatus(Error(reason::kInvalidArgument, "the stream held no chunk")));
+      return;
+    }
+    const grpc::Status found = Guard([&] { store_.Find(session_->id()); });
+    if (!found.ok()) {
+      Finish(found);
       return;
     }
     session_->Post([this] {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "graph/op.h"
@@ -18,8 +19,11 @@ void EncodeDuration(milliseconds duration, google::protobuf::Duration* proto) {
   proto->set_nanos(static_cast<int32_t>(duration.count() % 1000 * 1000000));
 }
 
+// Out of the range of milliseconds: the longest there is, which no limit allows.
 milliseconds DecodeDuration(const google::protobuf::Duration& proto) {
-  return milliseconds(proto.seconds() * 1000 + proto.nanos() / 1000000);
+  constexpr int64_t kMaxSeconds = milliseconds::max().count() / 1000 - 1;
+  const int64_t seconds = std::clamp(proto.seconds(), -kMaxSeconds, kMaxSeconds);
+  return milliseconds(seconds * 1000 + proto.nanos() / 1000000);
 }
 
 void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {

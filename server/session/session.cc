@@ -11,17 +11,37 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
       quota_(std::make_shared<Quota>(options.max_bytes)),
       stream_(backend.NewStream(quota_)),
       strand_(std::make_shared<Strand>(pool)),
-      renewed_(std::chrono::steady_clock::now()),
+      lease_(std::make_shared<Lease>(options.lease)),
       random_state_(options.seed) {}
 
-void Session::Renew() {
-  const std::lock_guard lock(lease_mutex_);
+void Session::Post(std::function<void()> task) {
+  lease_->Begin();
+  strand_->Post([lease = lease_, task = std::move(task)]() mutable {
+    task();
+    task = nullptr;
+    lease->End();
+  });
+}
+
+void Lease::Renew() {
+  const std::lock_guard lock(mutex_);
   renewed_ = std::chrono::steady_clock::now();
 }
 
-bool Session::Expired(std::chrono::steady_clock::time_point now) const {
-  const std::lock_guard lock(lease_mutex_);
-  return now - renewed_ > options_.lease;
+bool Lease::Expired(std::chrono::steady_clock::time_point now) const {
+  const std::lock_guard lock(mutex_);
+  return under_way_ == 0 && now - renewed_ > length_;
+}
+
+void Lease::Begin() {
+  const std::lock_guard lock(mutex_);
+  ++under_way_;
+}
+
+void Lease::End() {
+  const std::lock_guard lock(mutex_);
+  --under_way_;
+  renewed_ = std::chrono::steady_clock::now();
 }
 
 }  // namespace gradwire

@@ -20,6 +20,22 @@
 
 namespace gradwire {
 
+// How long a session lives: some time after its last call, and while one is under way. Thread-safe.
+class Lease {
+ public:
+  explicit Lease(std::chrono::milliseconds length) : length_(length) {}
+  void Renew();
+  bool Expired(std::chrono::steady_clock::time_point now) const;
+  void Begin();  // of work; until its End, nothing expires
+  void End();
+
+ private:
+  const std::chrono::milliseconds length_;
+  mutable std::mutex mutex_;
+  std::chrono::steady_clock::time_point renewed_ = std::chrono::steady_clock::now();  // guarded
+  int under_way_ = 0;                                                                 // guarded
+};
+
 struct SessionOptions {
   std::chrono::milliseconds lease{0};
   int64_t max_bytes = 0;
@@ -33,12 +49,12 @@ class Session {
   Session(std::string id, Backend& backend, ComputePool& pool, const SessionOptions& options);
 
   const std::string& id() const { return id_; }
-  // Queues work of this session behind what is queued already.
-  void Post(std::function<void()> task) { strand_->Post(std::move(task)); }
+  // Queues work of this session behind what is queued already. The lease does not end before it.
+  void Post(std::function<void()> task);
 
   std::chrono::milliseconds lease() const { return options_.lease; }
-  void Renew();
-  bool Expired(std::chrono::steady_clock::time_point now) const;
+  void Renew() { lease_->Renew(); }
+  bool Expired(std::chrono::steady_clock::time_point now) const { return lease_->Expired(now); }
 
   Device device() const { return stream_->device(); }
   const Quota& quota() const { return *quota_; }
@@ -57,8 +73,7 @@ class Session {
   const std::shared_ptr<Quota> quota_;
   const std::unique_ptr<Stream> stream_;
   const std::shared_ptr<Strand> strand_;
-  mutable std::mutex lease_mutex_;
-  std::chrono::steady_clock::time_point renewed_;  // guarded by lease_mutex_
+  const std::shared_ptr<Lease> lease_;  // tasks share it: what they hold may be all of the session
 
   std::map<std::string, Value> names_;
   std::map<std::string, ProgramPtr> programs_;

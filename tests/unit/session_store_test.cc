@@ -44,6 +44,19 @@ TEST(SessionStore, AnUnusedSessionExpires) {
   EXPECT_THAT(ErrorOf([&] { store.Find(id); }), StartsWith("SESSION_EXPIRED"));
 }
 
+TEST(SessionStore, ASessionAtWorkDoesNotExpire) {
+  ComputePool pool(1);
+  SessionStore store(Cpu(), pool, {});
+  const auto session = store.Open({.lease = milliseconds(1)});
+  std::atomic<bool> stop{false};
+  session->Post([&] {
+    while (!stop) std::this_thread::yield();
+  });
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(store.Find(session->id()), session);
+  stop = true;
+}
+
 TEST(SessionStore, RefusesWhatItCannotGive) {
   ComputePool pool(1);
   SessionStore store(Cpu(), pool, {.max_sessions = 1});
