@@ -20,6 +20,7 @@ void EncodeInfos(const std::vector<TensorInfo>& infos, Field* field) {
 template <class Field>
 void EncodeLater(CommandScope& scope, std::vector<NamedValue> values, Field* field) {
   for (auto& [name, value] : values) {
+    scope.Answer(value.spec().bytes());
     v1::TensorProto* proto = field->Add();
     scope.after_commit.push_back([&scope, proto, name = std::move(name), value = value] {
       Encode(name, value.tensor(), scope.session.stream(), proto);
@@ -38,6 +39,15 @@ std::vector<SeedArg> DecodeSeeds(const Field& field, Stream& stream) {
 }
 
 }  // namespace
+
+void CommandScope::Answer(int64_t bytes) {
+  answer_bytes += bytes;
+  if (answer_bytes <= kMaxAnswerBytes) return;
+  throw Error(reason::kInvalidArgument,
+              fmt::format("the arrays of an answer take at most {} bytes, {} are asked for: use "
+                          "FetchStream",
+                          kMaxAnswerBytes, answer_bytes));
+}
 
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response) {
   EncodeInfos(scope.transaction.Put(DecodeAll(request.tensors(), scope.session.stream()),

@@ -13,15 +13,22 @@
 
 namespace gradwire::rpc {
 
+// Of arrays in one answer: half of what a Protocol Buffers message can have, which the rest of the
+// answer never fills.
+inline constexpr int64_t kMaxAnswerBytes = int64_t{1} << 30;
+
 // One transaction, and what is left to do once it is committed: encoding arrays that are computed
 // by then. Lives on the session's strand.
 struct CommandScope {
   Session& session;
   Transaction transaction;
   std::vector<std::function<void()>> after_commit = {};
+  int64_t answer_bytes = 0;
 
   CommandScope(Session& s, std::function<void()> between_ops)
       : session(s), transaction(s, std::move(between_ops)) {}
+  // Counts arrays that the answer will carry. Throws INVALID_ARGUMENT for more than fit a message.
+  void Answer(int64_t bytes);
   void Commit() {
     transaction.Commit();
     for (const auto& encode : after_commit) encode();

@@ -19,6 +19,10 @@ namespace {
 
 // Commands taken from the network and not answered yet; beyond that, reading waits.
 constexpr int kMaxInFlight = 1024;
+// The same in bytes of requests.
+constexpr size_t kMaxBytesInFlight = size_t{256} << 20;
+// Answers that the client has not read yet; commands beyond that are refused.
+constexpr size_t kMaxUnreadBytes = size_t{1} << 30;
 
 // Names that failed commands would have bound, with the sequence of the first cause.
 class Poison {
@@ -61,6 +65,13 @@ class Poison {
   std::map<std::string, uint64_t> causes_;
 };
 
+// An answer that waits for its turn.
+struct Unread {
+  v1::PipelineResponse response;
+  size_t bytes = 0;
+  size_t request_bytes = 0;
+};
+
 class PipelineReactor final
     : public grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse> {
  public:
@@ -74,23 +85,28 @@ class PipelineReactor final
       StopReading(grpc::Status::OK);
       return;
     }
-    if (session_ == nullptr) {
-      const grpc::Status found = Guard([&] { session_ = store_.Find(request_.session_id()); });
-      if (!found.ok()) {
-        StopReading(found);
-        return;
-      }
+    // Anew for each command: the session may have ended meanwhile.
+    const grpc::Status found = Guard([&] {
+      const auto session =
+          store_.Find(session_ == nullptr ? request_.session_id() : session_->id());
+      if (session_ == nullptr) session_ = session;
+    });
+    if (!found.ok()) {
+      StopReading(found);
+      return;
     }
     auto request = std::make_shared<v1::PipelineRequest>(std::move(request_));
     request_.Clear();
+    const size_t bytes = request->ByteSizeLong();
     bool read_on = false;
     {
       const std::lock_guard lock(mutex_);
       ++in_flight_;
-      read_on = in_flight_ < kMaxInFlight;
+      bytes_in_flight_ += bytes;
+      read_on = MayReadLocked();
       waiting_to_read_ = !read_on;
     }
-    session_->Post([this, request = std::move(request)] { Answer(*request); });
+    session_->Post([this, bytes, request = std::move(request)] { Answer(*request, bytes); });
     if (read_on) StartRead(&request_);
   }
 
@@ -99,10 +115,13 @@ class PipelineReactor final
     bool finish = false;
     {
       const std::lock_guard lock(mutex_);
+      bytes_in_flight_ -= answers_.front().request_bytes;
+      unread_bytes_ -= answers_.front().bytes;
       answers_.pop_front();
       --in_flight_;
-      read_on = std::exchange(waiting_to_read_, false);
-      if (!answers_.empty()) StartWrite(&answers_.front());
+      read_on = waiting_to_read_ && MayReadLocked();
+      if (read_on) waiting_to_read_ = false;
+      if (!answers_.empty()) StartWrite(&answers_.front().response);
       finish = IdleLocked();
     }
     if (read_on) StartRead(&request_);
@@ -113,12 +132,14 @@ class PipelineReactor final
 
  private:
   // On the strand.
-  void Answer(const v1::PipelineRequest& request) {
+  void Answer(const v1::PipelineRequest& request, size_t request_bytes) {
     v1::PipelineResponse response;
     response.set_sequence(request.sequence());
-    const CommandNames names = NamesOf(request.command(), *session_);
+    CommandNames names;
     const std::optional<Error> error = Catch([&] {
+      names = NamesOf(request.command(), *session_);
       poison_.Check(names);
+      CheckUnread();
       ExecuteOnce(*session_, request.sequence(), PayloadHash(request.command()),
                   response.mutable_result(), StopWithCall(*context_, *session_),
                   [&](CommandScope& scope) {
@@ -136,9 +157,24 @@ class PipelineReactor final
     } else {
       poison_.Clear(names);
     }
+    const size_t bytes = response.ByteSizeLong();
     const std::lock_guard lock(mutex_);
-    answers_.push_back(std::move(response));
-    if (answers_.size() == 1) StartWrite(&answers_.front());
+    unread_bytes_ += bytes;
+    answers_.push_back({std::move(response), bytes, request_bytes});
+    if (answers_.size() == 1) StartWrite(&answers_.front().response);
+  }
+
+  void CheckUnread() {
+    const std::lock_guard lock(mutex_);
+    if (unread_bytes_ <= kMaxUnreadBytes) return;
+    throw Error(reason::kQuotaExceeded,
+                fmt::format("{} bytes of answers are not read yet", unread_bytes_))
+        .With("limit", std::to_string(kMaxUnreadBytes))
+        .With("used", std::to_string(unread_bytes_));
+  }
+
+  bool MayReadLocked() const {
+    return in_flight_ < kMaxInFlight && bytes_in_flight_ < kMaxBytesInFlight;
   }
 
   void StopReading(const grpc::Status& status) {
@@ -163,8 +199,10 @@ class PipelineReactor final
   Poison poison_;  // belongs to the strand
 
   std::mutex mutex_;  // guards what follows
-  std::deque<v1::PipelineResponse> answers_;
+  std::deque<Unread> answers_;
   int in_flight_ = 0;
+  size_t bytes_in_flight_ = 0;
+  size_t unread_bytes_ = 0;
   bool waiting_to_read_ = false;
   bool done_reading_ = false;
   bool finished_ = false;
