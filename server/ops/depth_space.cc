@@ -12,8 +12,10 @@ int64_t BlockSize(const OpCall& call) {
     throw Error(reason::kShapeMismatch,
                 fmt::format("input is {}: rank 4 (NCHW) expected", ToString(call.spec(0))));
   }
-  if (block < 1) {
-    throw Error(reason::kInvalidArgument, fmt::format("blocksize {} is not positive", block));
+  constexpr int64_t kMaxBlock = int64_t{1} << 14;  // times any extent it does not overflow
+  if (block < 1 || block > kMaxBlock) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("blocksize is {}, must be in [1, {}]", block, kMaxBlock));
   }
   return block;
 }

@@ -29,11 +29,13 @@ Values DecomposeMeanVariance(const OpCall& call) {
   return {deviation / (Sqrt(Mean(Square(deviation), axes, true)) + kEpsilon)};
 }
 
-// The sum over each element's `size` neighbours along axis 1.
+// The sum over each element's `size` neighbours along axis 1; there are none beyond the channels.
 Value SumNeighbours(const Value& x, int64_t size) {
-  const int64_t before = (size - 1) / 2;
   Dims padding = x.dims();
   const int64_t channels = padding[1];
+  if (channels == 0) return x;
+  const int64_t before = std::min((size - 1) / 2, channels - 1);
+  const int64_t after = std::min(size - 1 - (size - 1) / 2, channels - 1);
   Values parts;
   const auto pad = [&](int64_t count) {
     padding[1] = count;
@@ -41,10 +43,10 @@ Value SumNeighbours(const Value& x, int64_t size) {
   };
   pad(before);
   parts.push_back(x);
-  pad(size - 1 - before);
+  pad(after);
   const Value padded = Concat(parts, 1);
   Value sum = Slice(padded, {0}, {channels}, {1}, {1});
-  for (int64_t i = 1; i < size; ++i) sum = sum + Slice(padded, {i}, {i + channels}, {1}, {1});
+  for (int64_t i = 1; i <= before + after; ++i) sum = sum + Slice(padded, {i}, {i + channels}, {1}, {1});
   return sum;
 }
 
