@@ -54,8 +54,9 @@ std::string Attributes::String(std::string_view name, std::string_view fallback)
 const std::vector<int64_t>& Attributes::Ints(std::string_view name) const {
   return Get<std::vector<int64_t>>(name, "INTS");
 }
-std::vector<int64_t> Attributes::Ints(std::string_view name, std::vector<int64_t> fallback) const {
-  return Has(name) ? Ints(name) : std::move(fallback);
+std::vector<int64_t> Attributes::Ints(std::string_view name,
+                                      const std::vector<int64_t>& fallback) const {
+  return Has(name) ? Ints(name) : fallback;
 }
 const std::vector<double>& Attributes::Floats(std::string_view name) const {
   return Get<std::vector<double>>(name, "FLOATS");

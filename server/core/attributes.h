@@ -38,7 +38,7 @@ class Attributes {
   const std::string& String(std::string_view name) const;
   std::string String(std::string_view name, std::string_view fallback) const;
   const std::vector<int64_t>& Ints(std::string_view name) const;
-  std::vector<int64_t> Ints(std::string_view name, std::vector<int64_t> fallback) const;
+  std::vector<int64_t> Ints(std::string_view name, const std::vector<int64_t>& fallback) const;
   const std::vector<double>& Floats(std::string_view name) const;
   const std::vector<std::string>& Strings(std::string_view name) const;
   const Tensor& TensorValue(std::string_view name) const;

@@ -182,10 +182,10 @@ void BinaryKernel(KernelContext& context) {
 // The row of a unary functor on floating elements.
 template <class F>
 OpDef UnaryRow(std::string_view name, int since, Vjp vjp, Saves saves,
-               std::vector<std::string_view> attributes = {"consumed_inputs"}) {
+               const std::vector<std::string_view>& attributes = {"consumed_inputs"}) {
   return {.name = name,
           .since = since,
-          .attributes = std::move(attributes),
+          .attributes = attributes,
           .infer = SameAsInput,
           .cpu = UnaryKernel<F, FloatTypes>,
           .vjp = vjp,

@@ -46,7 +46,8 @@ Value SumNeighbours(const Value& x, int64_t size) {
   pad(after);
   const Value padded = Concat(parts, 1);
   Value sum = Slice(padded, {0}, {channels}, {1}, {1});
-  for (int64_t i = 1; i <= before + after; ++i) sum = sum + Slice(padded, {i}, {i + channels}, {1}, {1});
+  for (int64_t i = 1; i <= before + after; ++i)
+    sum = sum + Slice(padded, {i}, {i + channels}, {1}, {1});
   return sum;
 }
 

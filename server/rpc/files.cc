@@ -89,7 +89,8 @@ class SaveSessionReactor final : public grpc::ServerWriteReactor<v1::FileChunk> 
       pieces_.push_back({"", "", OnHost(value.tensor(), session_->stream())});
     }
     for (const auto& [name, program] : session_->programs()) {
-      pieces_.push_back({kProgramFolder + name + kProgramSuffix, program->onnx, {}});
+      pieces_.push_back(
+          {fmt::format("{}{}{}", kProgramFolder, name, kProgramSuffix), program->onnx, {}});
     }
   }
 

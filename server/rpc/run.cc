@@ -48,16 +48,19 @@ Optimizer DecodeOptimizer(const v1::StepRequest& request) {
   throw Error(reason::kInvalidArgument, "no optimizer is given");
 }
 
-// The session and sequence of a command are its Run's.
-template <class Request>
-const Request& Inner(const Request& request) {
+// Calls a verb on a command inside another, whose session and sequence it has.
+template <class Request, class Response>
+void Inner(void (*verb)(CommandScope&, const Request&, Response*), CommandScope& scope,
+           const Request& request, Response* response) {
   if constexpr (requires { request.sequence(); }) {
     if (request.sequence() != 0) {
       throw Error(reason::kInvalidArgument, "a command inside another carries no sequence");
     }
   }
-  if (request.session_id().empty()) return request;
-  throw Error(reason::kInvalidArgument, "a command inside another carries no session_id");
+  if (!request.session_id().empty()) {
+    throw Error(reason::kInvalidArgument, "a command inside another carries no session_id");
+  }
+  verb(scope, request, response);
 }
 
 }  // namespace
@@ -71,25 +74,25 @@ void Step(CommandScope& scope, const v1::StepRequest& request, v1::StepResponse*
 void Dispatch(CommandScope& scope, const v1::Command& command, v1::CommandResult* result) {
   switch (command.command_case()) {
     case v1::Command::kPut:
-      return Put(scope, Inner(command.put()), result->mutable_put());
+      return Inner(Put, scope, command.put(), result->mutable_put());
     case v1::Command::kFetch:
-      return Fetch(scope, Inner(command.fetch()), result->mutable_fetch());
+      return Inner(Fetch, scope, command.fetch(), result->mutable_fetch());
     case v1::Command::kForward:
-      return Forward(scope, Inner(command.forward()), result->mutable_forward());
+      return Inner(Forward, scope, command.forward(), result->mutable_forward());
     case v1::Command::kBackward:
-      return Backward(scope, Inner(command.backward()), result->mutable_backward());
+      return Inner(Backward, scope, command.backward(), result->mutable_backward());
     case v1::Command::kGradients:
-      return Gradients(scope, Inner(command.gradients()), result->mutable_gradients());
+      return Inner(Gradients, scope, command.gradients(), result->mutable_gradients());
     case v1::Command::kDetach:
-      return Detach(scope, Inner(command.detach()), result->mutable_detach());
+      return Inner(Detach, scope, command.detach(), result->mutable_detach());
     case v1::Command::kCopy:
-      return Copy(scope, Inner(command.copy()), result->mutable_copy());
+      return Inner(Copy, scope, command.copy(), result->mutable_copy());
     case v1::Command::kDelete:
-      return Delete(scope, Inner(command.delete_()), result->mutable_delete_());
+      return Inner(Delete, scope, command.delete_(), result->mutable_delete_());
     case v1::Command::kStep:
-      return Step(scope, Inner(command.step()), result->mutable_step());
+      return Inner(Step, scope, command.step(), result->mutable_step());
     case v1::Command::kZeroGrad:
-      return ZeroGrad(scope, Inner(command.zero_grad()), result->mutable_zero_grad());
+      return Inner(ZeroGrad, scope, command.zero_grad(), result->mutable_zero_grad());
     case v1::Command::COMMAND_NOT_SET:
       throw Error(reason::kInvalidArgument, "the command is empty");
   }

@@ -77,7 +77,8 @@ class TransactionTest : public ::testing::Test {
   }
 
   void CheckStop() {
-    if (stop_after_ >= 0 && stop_after_-- == 0) throw Error(reason::kCancelled, "stop");
+    if (stop_after_ == 0) throw Error(reason::kCancelled, "stop");
+    --stop_after_;
   }
 
   int stop_after_ = -1;
