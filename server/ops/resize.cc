@@ -247,7 +247,7 @@ std::vector<AxisResize> BySizes(const OpCall& call, const std::vector<int64_t>& 
   for (const size_t at : axes) {
     AxisResize& axis = resizes[at];
     axis.scale = scale;
-    axis.out = static_cast<int64_t>(scale * static_cast<double>(axis.in) + 0.5);
+    axis.out = std::lround(scale * static_cast<double>(axis.in));
   }
   return resizes;
 }

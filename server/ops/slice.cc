@@ -42,7 +42,7 @@ Range ToRange(const Attributes& attributes, const Dims& dims) {
   const std::vector<int64_t>& ends = attributes.Ints("ends");
   std::vector<int64_t> axes(starts.size());
   std::iota(axes.begin(), axes.end(), 0);
-  axes = attributes.Ints("axes", std::move(axes));
+  axes = attributes.Ints("axes", axes);
   const std::vector<int64_t> steps =
       attributes.Ints("steps", std::vector<int64_t>(starts.size(), 1));
   if (ends.size() != starts.size() || axes.size() != starts.size() ||
