@@ -90,6 +90,11 @@ AxisTaps TapsOf(const AxisResize& axis, const Method& method) {
   const double reach = method.mode == Mode::kCubic ? 2 : 1;
   const auto lowest = static_cast<int64_t>(std::floor(-reach / stretch)) + 1;
   AxisTaps taps{.count = 2 - 2 * lowest};
+  constexpr int64_t kMaxExtent = int64_t{1} << 24;  // the table has a row for each output
+  if (axis.out < 0 || axis.out > kMaxExtent) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("an axis is resized to {}, must be in [0, {}]", axis.out, kMaxExtent));
+  }
   for (int64_t y = 0; y < axis.out; ++y) {
     const double source = SourceOf(y, axis, method.coordinates);
     const double base = std::ceil(source) - 1;  // an input at the source is the right one of two

@@ -70,6 +70,7 @@ def assert_sound(client: Client) -> None:
         np.testing.assert_array_equal(gradient, np.full((3, 4), 2, np.float32))
 
 
+@pytest.mark.skipif("GRADWIRE_FUZZ_SECONDS" not in os.environ, reason="a search, not a check: GRADWIRE_FUZZ_SECONDS=20 runs it")
 def test_broken_requests_get_clear_errors(own_server: Server, own_client: Client) -> None:
     seed = SEED
     operators = sorted({(op.domain, op.op_type) for op in own_client.server_info().operators})
