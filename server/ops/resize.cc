@@ -88,6 +88,9 @@ struct AxisTaps {
 AxisTaps TapsOf(const AxisResize& axis, const Method& method) {
   const double stretch = method.antialias ? std::min(axis.scale, 1.0) : 1.0;
   const double reach = method.mode == Mode::kCubic ? 2 : 1;
+  if (!(reach / stretch <= 1 << 20)) {
+    throw Error(reason::kInvalidArgument, fmt::format("scale {} is out of range", axis.scale));
+  }
   const auto lowest = static_cast<int64_t>(std::floor(-reach / stretch)) + 1;
   AxisTaps taps{.count = 2 - 2 * lowest};
   constexpr int64_t kMaxExtent = int64_t{1} << 24;  // the table has a row for each output
