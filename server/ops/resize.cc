@@ -38,6 +38,14 @@ Mode ParseMode(const std::string& name) {
   throw Error(reason::kInvalidArgument, fmt::format("mode '{}' is not known", name));
 }
 
+// An axis is resized by a table with `count` entries an output, which no quota counts.
+void RequireTable(int64_t out, int64_t count) {
+  constexpr int64_t kMaxEntries = int64_t{1} << 24;
+  if (out >= 0 && out <= kMaxEntries / count) return;
+  throw Error(reason::kInvalidArgument, fmt::format("an axis is resized to {}, must be in [0, {}]",
+                                                    out, kMaxEntries / count));
+}
+
 // Where output `y` lies among the inputs.
 double SourceOf(int64_t at, const AxisResize& axis, const std::string& coordinates) {
   const auto y = static_cast<double>(at);
@@ -88,16 +96,12 @@ struct AxisTaps {
 AxisTaps TapsOf(const AxisResize& axis, const Method& method) {
   const double stretch = method.antialias ? std::min(axis.scale, 1.0) : 1.0;
   const double reach = method.mode == Mode::kCubic ? 2 : 1;
-  if (!(reach / stretch <= 1 << 20)) {
+  if (!(reach / stretch <= 1 << 20)) {  // and so `lowest` is an int64
     throw Error(reason::kInvalidArgument, fmt::format("scale {} is out of range", axis.scale));
   }
   const auto lowest = static_cast<int64_t>(std::floor(-reach / stretch)) + 1;
   AxisTaps taps{.count = 2 - 2 * lowest};
-  constexpr int64_t kMaxExtent = int64_t{1} << 24;  // the table has a row for each output
-  if (axis.out < 0 || axis.out > kMaxExtent) {
-    throw Error(reason::kInvalidArgument,
-                fmt::format("an axis is resized to {}, must be in [0, {}]", axis.out, kMaxExtent));
-  }
+  RequireTable(axis.out, taps.count);
   for (int64_t y = 0; y < axis.out; ++y) {
     const double source = SourceOf(y, axis, method.coordinates);
     const double base = std::ceil(source) - 1;  // an input at the source is the right one of two
@@ -133,6 +137,7 @@ Value Interpolate(const Value& x, int axis, const AxisResize& resize, const Meth
 }
 
 Value TakeNearest(const Value& x, int axis, const AxisResize& resize, const Method& method) {
+  RequireTable(resize.out, 1);
   std::vector<int64_t> indices;
   for (int64_t y = 0; y < resize.out; ++y) {
     const int64_t at = NearestOf(SourceOf(y, resize, method.coordinates), method.nearest);
