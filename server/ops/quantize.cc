@@ -116,7 +116,8 @@ GRADWIRE_OP(DequantizeRow(13, {"axis"}));
 GRADWIRE_OP(DequantizeRow(21, {"axis", "block_size"}));
 GRADWIRE_OP(DequantizeRow(23, {"axis", "block_size", "output_dtype"}));
 
-// Quantizes to uint8 with the scale and zero point that x's own range asks for.
+// Quantizes to uint8 with the scale and zero point that x's own range asks for. The scale is
+// differentiable.
 Values DecomposeDynamicQuantize(const OpCall& call) {
   const Value& x = call.input(0);
   if (x.numel() == 0) throw Error(reason::kShapeMismatch, "x is empty: it has no range");
@@ -137,8 +138,7 @@ Values DecomposeDynamicQuantize(const OpCall& call) {
 GRADWIRE_OP({.name = "DynamicQuantizeLinear",
              .since = 11,
              .outputs = {1, 3},
-             .decompose = DecomposeDynamicQuantize,
-             .differentiable = false});
+             .decompose = DecomposeDynamicQuantize});
 
 }  // namespace
 }  // namespace gradwire

@@ -16,51 +16,44 @@ Specs InferRange(const OpCall& call) {
   return {{dtype, {call.attributes().Int("count")}}};
 }
 
-// start + i * delta: attributes of type FLOAT for floating results, of type INT for integers.
+// start + i * delta, which wraps.
 void RangeKernel(KernelContext& context) {
-  using Types = TypeList<float, double, int16_t, int32_t, int64_t>;
-  Dispatch(Types{}, context.output(0).dtype(), [&]<class T>() {
+  Dispatch(TypeList<int16_t, int32_t, int64_t>{}, context.output(0).dtype(), [&]<class T>() {
     T* out = context.out<T>(0);
-    const auto fill = [&](auto start, auto delta) {
-      ParallelFor(context.output(0).numel(), 1 << 15, [&](int64_t begin, int64_t end) {
-        using Number = decltype(start);
-        for (int64_t i = begin; i < end; ++i) {
-          out[i] = static_cast<T>(start + static_cast<Number>(i) * delta);
-        }
-      });
-    };
-    const Attributes& attributes = context.attributes();
-    if constexpr (std::is_floating_point_v<T>) {
-      fill(attributes.Float("start"), attributes.Float("delta"));
-    } else {  // unsigned: it wraps
-      fill(static_cast<uint64_t>(attributes.Int("start")),
-           static_cast<uint64_t>(attributes.Int("delta")));
-    }
+    const auto start = static_cast<uint64_t>(context.attributes().Int("start"));
+    const auto delta = static_cast<uint64_t>(context.attributes().Int("delta"));
+    ParallelFor(context.output(0).numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        out[i] = static_cast<T>(start + static_cast<uint64_t>(i) * delta);
+      }
+    });
   });
 }
 
-constexpr DTypeSet kRangeTypes = kFloats | DTypeSet(DType::kInt16) | DType::kInt32 | DType::kInt64;
+constexpr DTypeSet kIntRangeTypes = DTypeSet(DType::kInt16) | DType::kInt32 | DType::kInt64;
 
 GRADWIRE_OP({.name = "Range",
              .domain = "gradwire",
              .inputs = 0,
-             .types = kRangeTypes,
+             .types = kIntRangeTypes,
              .attributes = {"start", "delta", "count", "dtype"},
              .infer = InferRange,
              .cpu = RangeKernel,
              .differentiable = false});
 
-Value FloatRange(double start, double limit, double delta, DType dtype) {
+// Differentiable in start and delta. Computed in float64, so that large counts are exact.
+Value FloatRange(const OpCall& call) {
+  const double start = call.Scalar(0);
+  const double limit = call.Scalar(1);
+  const double delta = call.Scalar(2);
   const double steps = std::ceil((limit - start) / delta);
   if (!(steps < 0x1p60)) {  // NaN as well
     throw Error(reason::kInvalidArgument,
                 fmt::format("from {} to {} by {} never ends", start, limit, delta));
   }
-  return Call("gradwire::Range", {},
-              {{"start", start},
-               {"delta", delta},
-               {"count", static_cast<int64_t>(std::max(0.0, steps))},
-               {"dtype", int64_t{static_cast<int>(dtype)}}});
+  const auto wide = [&](size_t i) { return Reshape(Cast(call.input(i), DType::kFloat64), {}); };
+  const Value counts = Cast(Iota(static_cast<int64_t>(std::max(0.0, steps))), DType::kFloat64);
+  return Cast(wide(0) + counts * wide(2), call.dtype(0));
 }
 
 Value IntRange(int64_t start, int64_t limit, int64_t delta, DType dtype) {
@@ -83,27 +76,21 @@ Value IntRange(int64_t start, int64_t limit, int64_t delta, DType dtype) {
 Values DecomposeRange(const OpCall& call) {
   call.RequireSameType(1);
   call.RequireSameType(2);
-  const double start = call.Scalar(0);
-  const double limit = call.Scalar(1);
-  const double delta = call.Scalar(2);
-  if (kFloats.Contains(call.dtype(0))) return {FloatRange(start, limit, delta, call.dtype(0))};
+  if (kFloats.Contains(call.dtype(0))) return {FloatRange(call)};
   return {IntRange(call.Ints(0)[0], call.Ints(1)[0], call.Ints(2)[0], call.dtype(0))};
 }
 
-GRADWIRE_OP({.name = "Range",
-             .since = 11,
-             .inputs = 3,
-             .types = kRangeTypes,
-             .decompose = DecomposeRange,
-             .differentiable = false});
+constexpr DTypeSet kRangeTypes = kFloats | kIntRangeTypes;
+
+GRADWIRE_OP(
+    {.name = "Range", .since = 11, .inputs = 3, .types = kRangeTypes, .decompose = DecomposeRange});
 // stash_type says what 16-bit floats are computed in, which is float32 without it, too.
 GRADWIRE_OP({.name = "Range",
              .since = 27,
              .inputs = 3,
              .types = kRangeTypes,
              .attributes = {"stash_type"},
-             .decompose = DecomposeRange,
-             .differentiable = false});
+             .decompose = DecomposeRange});
 
 Values DecomposeEyeLike(const OpCall& call) {
   if (call.rank(0) != 2) {

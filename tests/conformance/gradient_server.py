@@ -1,11 +1,12 @@
 """Values and gradients of a case on a server: for one point or many, each set in one round trip.
 
-With outputs y, cotangents w, inputs x, directions v and fixed numbers z:
+With outputs y, cotangents w, inputs x, and for each order above the first directions v and fixed numbers z:
 
-    L = sum w * y           g = dL/dx
-    s = sum g * v + x * z   h = ds/d(x, w)
+    s0 = sum w * y                  g0 = ds0/dx
+    s1 = sum g0 * v + x * z         g1 = ds1/d(x, w)
+    s2 = sum g1 * v + x * z         g2 = ds2/d(x, w)    and so on, with other v and z
 
-The term x * z only gives s a graph where g does not depend on x.
+The terms x * z only give a number a graph where the gradient before it does not depend on x.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ Arrays = Mapping[str, Array]
 
 
 @dataclass
-class Point:
-    """What is computed at a point: numbers L and s, arrays y, g and h by name (what was not asked for is empty)."""
+class Further:
+    """What an order above the first is taken along: v and z by name of input."""
 
-    loss: float
-    second: float
+    vs: Arrays
+    zs: Arrays
+
+
+@dataclass
+class Point:
+    """What is computed at a point: the numbers s, and arrays y and g by name (empty where they were not fetched)."""
+
+    numbers: list[float]
     outputs: dict[str, Array]
-    gradients: dict[str, Array]
-    seconds: dict[str, Array]
+    gradients: list[dict[str, Array]]
 
 
 def _weighted(terms: Sequence[tuple[str, str]], result: str) -> Request:
@@ -64,43 +71,44 @@ class Evaluator:
         )
         return dict(zip(case.outputs, fetched, strict=True))
 
-    def _commands(self, xs: Arrays, ws: Arrays, vs: Arrays | None, zs: Arrays) -> list[Request]:
-        """Binds L and g, and with directions also s and h."""
+    def _commands(self, xs: Arrays, ws: Arrays, orders: Sequence[Further]) -> list[Request]:
+        """Binds the numbers and the gradients."""
         case = self.case
         leaves = {**xs, **{f"check/w/{name}": array for name, array in ws.items()}}
         done: list[Request] = [
             commands.put(leaves, requires_grad=True),
             commands.forward([case.node], outputs=case.outputs, opset=case.opset),
-            _weighted([(name, f"check/w/{name}") for name in case.outputs], "check/L"),
+            _weighted([(name, f"check/w/{name}") for name in case.outputs], "check/s0"),
         ]
-        names = [f"check/g/{name}" for name in case.wrt]
-        done.append(commands.gradients(["check/L"], case.wrt, names=names, create_graph=True, allow_unused=True))
-        if vs is not None:
-            terms = [(f"check/g/{name}", f"check/v/{name}") for name in case.wrt]
-            terms += [(name, f"check/z/{name}") for name in case.wrt]
-            inputs = list(leaves)
-            done += [
-                commands.put({f"check/v/{name}": array for name, array in vs.items()}),
-                commands.put({f"check/z/{name}": array for name, array in zs.items()}),
-                _weighted(terms, "check/s"),
-                commands.gradients(
-                    ["check/s"], inputs, names=[f"check/h/{name}" for name in inputs], allow_unused=True
-                ),
-            ]
+        for k in range(len(orders) + 1):
+            if k:
+                terms = [(f"check/g{k - 1}/{name}", f"check/v{k}/{name}") for name in case.wrt]
+                terms += [(name, f"check/z{k}/{name}") for name in case.wrt]
+                done.append(_weighted(terms, f"check/s{k}"))
+            inputs, names = self._wanted(k)
+            last = k == len(orders) and k > 0
+            done.append(
+                commands.gradients([f"check/s{k}"], inputs, names=names, create_graph=not last, allow_unused=True)
+            )
         return done
 
-    def at(
-        self, points: Sequence[Arrays], ws: Arrays, vs: Arrays | None = None, zs: Arrays | None = None
-    ) -> list[Point]:
-        """What is computed at each point; arrays are fetched at the first only. Without directions, first order only."""
-        case = self.case
-        requests: list[Request] = [commands.put(self._constants)] if self._constants else []
-        numbers = ["check/L", *(["check/s"] if vs is not None else [])]
-        wide = [*case.outputs, *(f"check/g/{name}" for name in case.wrt)]
-        if vs is not None:
-            wide += [f"check/h/{name}" for name in [*case.wrt, *(f"check/w/{name}" for name in case.outputs)]]
+    def _wanted(self, k: int) -> tuple[list[str], list[str]]:
+        """What number k is differentiated by, and the names of its gradients."""
+        inputs = [*self.case.wrt, *(f"check/w/{name}" for name in self.case.outputs if k)]
+        return inputs, [f"check/g{k}/{name}" for name in inputs]
+
+    def at(self, points: Sequence[Arrays], ws: Arrays, orders: Sequence[Further] = ()) -> list[Point]:
+        """What is computed at each point, to order 1 + len(orders); arrays are fetched at the first only."""
+        constants = dict(self._constants)
+        for k, order in enumerate(orders, 1):
+            constants.update({f"check/v{k}/{name}": array for name, array in order.vs.items()})
+            constants.update({f"check/z{k}/{name}": array for name, array in order.zs.items()})
+        requests: list[Request] = [commands.put(constants)] if constants else []
+        count = len(orders) + 1
+        numbers = [f"check/s{k}" for k in range(count)]
+        wide = [*self.case.outputs, *(name for k in range(count) for name in self._wanted(k)[1])]
         for i, xs in enumerate(points):
-            requests += self._commands(xs, ws, vs, zs or {})
+            requests += self._commands(xs, ws, orders)
             requests.append(commands.fetch([*numbers, *([] if i else wide)]))
         answers = self._session.run(requests)
         forward = next(answer for answer in answers if isinstance(answer, pb.ForwardResponse))
@@ -108,18 +116,16 @@ class Evaluator:
             raise NotDifferentiable("no output of the operator requires grad")
         fetched = [answer for answer in answers if isinstance(answer, pb.FetchResponse)]
         return [
-            self._point({tensor.name: dtypes.from_proto(tensor) for tensor in answer.tensors}, vs is not None)
+            self._point({tensor.name: dtypes.from_proto(tensor) for tensor in answer.tensors}, count)
             for answer in fetched
         ]
 
-    def _point(self, found: dict[str, Array], second: bool) -> Point:
+    def _point(self, found: dict[str, Array], count: int) -> Point:
         def part(prefix: str) -> dict[str, Array]:
             return {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
 
         return Point(
-            loss=float(found["check/L"]),
-            second=float(found["check/s"]) if second else np.nan,
+            numbers=[float(found[f"check/s{k}"]) for k in range(count)],
             outputs={name: found[name] for name in self.case.outputs if name in found},
-            gradients=part("check/g/"),
-            seconds=part("check/h/"),
+            gradients=[part(f"check/g{k}/") for k in range(count)],
         )

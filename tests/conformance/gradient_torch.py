@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from gradient_cases import Array, Case
-from gradient_server import Evaluator
+from gradient_server import Evaluator, Further
 from torch.autograd.function import once_differentiable
 
 from gradwire.session import Session
@@ -38,7 +38,7 @@ def function(evaluator: Evaluator) -> Callable[..., tuple[torch.Tensor, ...]]:
         def forward(ctx: Any, *both: torch.Tensor) -> tuple[torch.Tensor, ...]:
             ctx.save_for_backward(*both)
             [point] = evaluator.at([_arrays(inputs, both[:count])], _arrays(outputs, both[count:]))
-            return _tensors(inputs, point.gradients)
+            return _tensors(inputs, point.gradients[0])
 
         @staticmethod
         @once_differentiable
@@ -46,8 +46,8 @@ def function(evaluator: Evaluator) -> Callable[..., tuple[torch.Tensor, ...]]:
             both = ctx.saved_tensors
             xs, vs = _arrays(inputs, both[:count]), _arrays(inputs, directions)
             zs = {name: np.zeros_like(x) for name, x in xs.items()}
-            [point] = evaluator.at([xs], _arrays(outputs, both[count:]), vs, zs)
-            return _tensors([*inputs, *(f"check/w/{name}" for name in outputs)], point.seconds)
+            [point] = evaluator.at([xs], _arrays(outputs, both[count:]), [Further(vs, zs)])
+            return _tensors([*inputs, *(f"check/w/{name}" for name in outputs)], point.gradients[1])
 
     class Forward(torch.autograd.Function):
         """The outputs."""

@@ -51,6 +51,7 @@ OP_CASES(
      .inputs = {Constants({6}, {0, 2, -3, -2.25, 1.34, .5})},
      .outputs = 3,
      .expect = Numbers{153, 255, 0, 38, 221, 179}},
+    {.op = "DynamicQuantizeLinear", .inputs = {Distinct({2, 3})}, .outputs = 3},
     {.op = "DynamicQuantizeLinear", .inputs = {Constants({2}, {0, 0})}, .expect = Numbers{0, 0}},
     {.op = "DynamicQuantizeLinear", .inputs = {Constants({0}, {})}, .error = "SHAPE_MISMATCH"});
 
