@@ -1,6 +1,7 @@
 // BitCast: the same bits read as elements of another type of the same width.
 #include <fmt/format.h>
 
+#include "core/small_types.h"
 #include "graph/op_call.h"
 
 namespace gradwire {
@@ -17,7 +18,7 @@ Specs InferBitCast(const OpCall& call) {
 
 GRADWIRE_OP({.name = "BitCast",
              .since = 26,
-             .types = kDense,
+             .types = kReal,
              .attributes = {"to"},
              .infer = InferBitCast,
              .differentiable = false,

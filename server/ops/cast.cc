@@ -1,8 +1,7 @@
 // Cast, CastLike.
 #include <fmt/format.h>
 
-#include <cstring>
-
+#include "core/small_types.h"
 #include "graph/formula.h"
 #include "ops/elementwise.h"
 #include "ops/functors.h"
@@ -24,18 +23,99 @@ DType Target(const Attributes& attributes) {
   return DTypeFromCode(at == std::end(kNames) ? -1 : static_cast<int>(at - kNames));
 }
 
+SmallRounding RoundingOf(const Attributes& attributes) {
+  using E8M0 = SmallRounding::E8M0;
+  const std::string mode = attributes.String("round_mode", "up");
+  if (mode != "up" && mode != "down" && mode != "nearest") {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("round_mode is '{}': up, down or nearest is expected", mode));
+  }
+  return {.saturate = attributes.Int("saturate", 1) != 0,
+          .e8m0 = mode == "up"     ? E8M0::kUp
+                  : mode == "down" ? E8M0::kDown
+                                   : E8M0::kNearest};
+}
+
 Specs CastInfer(const OpCall& call) {
   const DType to = Target(call.attributes());
-  if (!kDense.Contains(to)) {
+  if (!kReal.Contains(to)) {
     throw Error(reason::kOpUnsupported,
-                fmt::format("cannot cast to {}; supported: {}", Name(to), kDense.ToString()));
+                fmt::format("cannot cast to {}; supported: {}", Name(to), kReal.ToString()));
   }
+  RoundingOf(call.attributes());
   return {{to, call.dims(0)}};
+}
+
+constexpr int64_t kBlock = 256;
+
+// Elements from `first` on as numbers: floats, which a later rounding rounds as if it were the
+// first one, or integers.
+template <class Number>
+void Load(const Tensor& x, int64_t first, std::span<Number> numbers) {
+  if (kSmall.Contains(x.dtype())) {
+    std::array<uint8_t, kBlock> codes;
+    UnpackCodes(x.dtype(), x.data<uint8_t>(), first, {codes.data(), numbers.size()});
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      numbers[i] = static_cast<Number>(DecodeSmall(x.dtype(), codes[i]));
+    }
+    return;
+  }
+  Dispatch(DenseTypes{}, x.dtype(), [&]<class From>() {
+    const From* from = x.data<From>() + first;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if constexpr (std::is_same_v<From, double> && std::is_same_v<Number, float>) {
+        numbers[i] = fn::RoundToOdd(from[i]);
+      } else {
+        numbers[i] = fn::Convert<Number>()(from[i]);
+      }
+    }
+  });
+}
+
+template <class Number>
+void Store(std::span<const Number> numbers, int64_t first, SmallRounding rounding, Tensor& y) {
+  if (!kSmall.Contains(y.dtype())) {
+    Dispatch(DenseTypes{}, y.dtype(), [&]<class To>() {
+      To* to = y.mutable_data<To>() + first;
+      for (const Number number : numbers) *to++ = fn::Convert<To>()(number);
+    });
+    return;
+  }
+  std::array<uint8_t, kBlock> codes;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if constexpr (std::is_integral_v<Number>) {
+      codes[i] = static_cast<uint8_t>(numbers[i] & ((1 << BitWidth(y.dtype())) - 1));
+    } else {
+      codes[i] = EncodeSmall(y.dtype(), numbers[i], rounding);
+    }
+  }
+  PackCodes(y.dtype(), {codes.data(), numbers.size()}, first, y.mutable_data<uint8_t>());
+}
+
+// From or to a small type, by way of a wider one.
+template <class Number>
+void CastBlocks(const Tensor& x, SmallRounding rounding, Tensor& y) {
+  const int64_t blocks = (x.numel() + kBlock - 1) / kBlock;
+  ParallelFor(blocks, 16, [&](int64_t begin, int64_t end) {
+    std::array<Number, kBlock> numbers;
+    for (int64_t first = begin * kBlock; first < std::min(end * kBlock, x.numel());
+         first += kBlock) {
+      const auto count = static_cast<size_t>(std::min(kBlock, x.numel() - first));
+      Load<Number>(x, first, {numbers.data(), count});
+      Store<Number>({numbers.data(), count}, first, rounding, y);
+    }
+  });
 }
 
 void CastCpu(KernelContext& context) {
   const Tensor& x = context.input(0);
   Tensor& y = context.output(0);
+  if (kSmall.Contains(x.dtype()) || kSmall.Contains(y.dtype())) {
+    constexpr DTypeSet kWhole = kInts | kBool | kSmallInts;
+    const SmallRounding rounding = RoundingOf(context.attributes());
+    const bool whole = kWhole.Contains(x.dtype()) && kWhole.Contains(y.dtype());
+    return whole ? CastBlocks<int64_t>(x, rounding, y) : CastBlocks<float>(x, rounding, y);
+  }
   Dispatch(DenseTypes{}, x.dtype(), [&]<class From>() {
     Dispatch(DenseTypes{}, y.dtype(), [&]<class To>() {
       Map(x.data<From>(), y.mutable_data<To>(), x.numel(), fn::Convert<To>());
@@ -51,11 +131,13 @@ Values CastVjp(const VjpCall& call) {
 }
 
 Values CastLikeDecompose(const OpCall& call) {
-  return {Call("Cast", {call.input(0)}, {{"to", int64_t{static_cast<int>(call.dtype(1))}}})};
+  Attributes attributes = call.attributes();
+  attributes.Set("to", int64_t{static_cast<int>(call.dtype(1))});
+  return {Call("Cast", {call.input(0)}, std::move(attributes))};
 }
 
 GRADWIRE_OP({.name = "Cast",
-             .types = kDense,
+             .types = kReal,
              .attributes = {"to", "saturate", "round_mode"},
              .infer = CastInfer,
              .cpu = CastCpu,
@@ -64,7 +146,7 @@ GRADWIRE_OP({.name = "Cast",
 GRADWIRE_OP({.name = "CastLike",
              .since = 15,
              .inputs = 2,
-             .types = kDense,
+             .types = kReal,
              .attributes = {"saturate", "round_mode"},
              .decompose = CastLikeDecompose});
 

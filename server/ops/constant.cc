@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "core/small_types.h"
 #include "graph/formula.h"
 
 namespace gradwire {
@@ -64,7 +65,10 @@ Values DecomposeConstantOfShape(const OpCall& call) {
     throw Error(reason::kShapeMismatch,
                 fmt::format("value is {}: one element expected", ToString(value.spec())));
   }
-  return {Expand(Reshape(value, {}), dims)};
+  const DType dtype = value.dtype();
+  const Value wide = kSmall.Contains(dtype) ? Cast(value, DType::kFloat32) : value;
+  const Value all = Expand(Reshape(wide, {}), dims);
+  return {wide.dtype() == dtype ? all : Cast(all, dtype)};
 }
 
 GRADWIRE_OP({.name = "ConstantOfShape",

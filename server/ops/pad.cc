@@ -9,6 +9,7 @@
 #include "graph/kernel.h"
 #include "ops/box.h"
 #include "ops/range.h"
+#include "ops/small.h"
 
 namespace gradwire {
 namespace {
@@ -178,6 +179,7 @@ std::vector<int64_t> PadsOfAxes(const OpCall& call) {
 }
 
 Values DecomposePad11(const OpCall& call) {
+  if (IsSmall(call)) return MovedAsFloat32(call);
   return {PadAll(call, PadsOfAxes(call), call.input(2))};
 }
 
@@ -206,7 +208,7 @@ GRADWIRE_OP({.name = "Pad",
 GRADWIRE_OP({.name = "Pad",
              .since = 19,
              .inputs = {2, 4},
-             .types = kDense,
+             .types = kReal,
              .attributes = {"mode"},
              .decompose = DecomposePad11});
 

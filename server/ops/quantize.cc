@@ -3,24 +3,22 @@
 
 #include <fmt/format.h>
 
-#include <limits>
+#include "core/small_types.h"
 
 namespace gradwire {
 
 Value SaturateTo(const Value& x, DType dtype) {
-  Value y = Call("Round", {x});
-  Dispatch(IntTypes{}, dtype, [&]<class T>() {
-    const auto low = static_cast<double>(std::numeric_limits<T>::min());
-    const auto high = static_cast<double>(std::numeric_limits<T>::max());
-    y = Call("Clip", {y, Scalar(low, x.dtype()), Scalar(high, x.dtype())});
-  });
-  return Cast(y, dtype);
+  const IntLimits limits = LimitsOf(dtype);
+  const Value low = Scalar(limits.low, x.dtype());
+  const Value high = Scalar(limits.high, x.dtype());
+  return Cast(Call("Clip", {Call("Round", {x}), low, high}), dtype);
 }
 
 namespace {
 
-constexpr DTypeSet kQuantized =
-    DType::kUint8 | DType::kInt8 | DTypeSet(DType::kUint16) | DType::kInt16;
+constexpr DTypeSet kQuantizedInts =
+    DType::kUint8 | DType::kInt8 | DTypeSet(DType::kUint16) | DType::kInt16 | kSmallInts;
+constexpr DTypeSet kQuantized = kQuantizedInts | kFloat8s | DType::kFloat4E2M1;
 
 // A scale or a zero point of input 0, in a shape that broadcasts to it.
 Value SpreadOver(const OpCall& call, const Value& parameter) {
@@ -72,9 +70,14 @@ Values DecomposeQuantize(const OpCall& call) {
   const DType precision = TypeAttribute(call, "precision", natural);
   Value y = Cast(call.input(0), precision) / SpreadOver(call, Cast(call.input(1), precision));
   const DType sum_type = precision == DType::kFloat64 ? precision : DType::kFloat32;
-  y = Call("Round", {Cast(y, sum_type)});
+  const bool whole = kQuantizedInts.Contains(to);
+  y = Cast(y, sum_type);
+  if (whole) y = Call("Round", {y});
   if (call.has(2)) y = y + SpreadOver(call, Cast(call.input(2), sum_type));
-  return {SaturateTo(y, to)};
+  if (whole) return {SaturateTo(y, to)};
+  return {Call(
+      "Cast", {y},
+      {{"to", int64_t{static_cast<int>(to)}}, {"saturate", call.attributes().Int("saturate", 1)}})};
 }
 
 Values DecomposeDequantize(const OpCall& call) {

@@ -11,6 +11,7 @@
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/blocks.h"
+#include "ops/small.h"
 
 namespace gradwire {
 namespace {
@@ -281,6 +282,7 @@ GRADWIRE_OP(Row("ScatterND", 18, {"reduction"}, DecomposeScatterNd));
 // ---- TensorScatter: update i of a sequence goes to place write_index + i of the cache
 
 Values DecomposeTensorScatter(const OpCall& call) {
+  if (IsSmall(call)) return MovedAsFloat32(call);
   const int axis = call.Axis("axis", -2);
   const Dims& cache = call.dims(0);
   const Dims& update = call.dims(1);
@@ -317,7 +319,7 @@ Values DecomposeTensorScatter(const OpCall& call) {
 GRADWIRE_OP({.name = "TensorScatter",
              .since = 24,
              .inputs = {2, 3},
-             .types = kDense,
+             .types = kReal,
              .attributes = {"axis", "mode"},
              .decompose = DecomposeTensorScatter});
 

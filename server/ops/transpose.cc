@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/parallel.h"
+#include "core/small_types.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/strided.h"
@@ -133,17 +134,30 @@ void TransposeMatrices(const T* in, T* out, const Layout& layout) {
   });
 }
 
+template <class T>
+void Permute(const T* in, T* out, const Layout& layout) {
+  layout.strides.back() == 1 ? CopyRows(in, out, layout) : TransposeMatrices(in, out, layout);
+}
+
+// Elements of less than a byte are permuted as bytes.
+void PermutePacked(KernelContext& context, const Layout& layout) {
+  const DType dtype = context.input(0).dtype();
+  const auto count = static_cast<size_t>(context.input(0).numel());
+  const BufferPtr scratch = context.Scratch(2 * count);
+  auto* in = static_cast<uint8_t*>(scratch->data());
+  uint8_t* out = in + count;
+  UnpackCodes(dtype, context.in<uint8_t>(0), 0, {in, count});
+  Permute(in, out, layout);
+  PackCodes(dtype, {out, count}, 0, context.out<uint8_t>(0));
+}
+
 void TransposeKernel(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
   const Dims& dims = context.input(0).dims();
   const Layout layout = Merge(dims, PermOf(context.attributes(), context.input(0).rank()));
-  DispatchWidth(context.input(0).dtype(), [&]<class T>() {
-    if (layout.strides.back() == 1) {
-      CopyRows(context.in<T>(0), context.out<T>(0), layout);
-    } else {
-      TransposeMatrices(context.in<T>(0), context.out<T>(0), layout);
-    }
-  });
+  if (BitWidth(context.input(0).dtype()) < 8) return PermutePacked(context, layout);
+  DispatchWidth(context.input(0).dtype(),
+                [&]<class T>() { Permute(context.in<T>(0), context.out<T>(0), layout); });
 }
 
 Values TransposeVjp(const VjpCall& call) {
@@ -156,7 +170,7 @@ Values TransposeVjp(const VjpCall& call) {
 }
 
 GRADWIRE_OP({.name = "Transpose",
-             .types = kDense,
+             .types = kReal,
              .attributes = {"perm"},
              .infer = InferTranspose,
              .cpu = TransposeKernel,
