@@ -2,7 +2,7 @@
 
 All of it is run; each test's outcome goes to build/onnx_backend_results.csv. What is listed in onnx_passing.txt must
 pass, and is what this file counts as test cases. `python tests/conformance/onnx_backend_test.py --update` adds what
-passes now to the list; it never takes a line away.
+passes now to the list, from which it never takes a line away, and writes docs/onnx.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+import onnx_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSING = Path(__file__).with_name("onnx_passing.txt")
@@ -107,6 +109,11 @@ def test_score(outcomes: dict[str, Outcome]) -> None:
     assert len(outcomes) == TOTAL, "the pinned suite has this many CPU tests"
 
 
+def test_the_table_of_failures_is_current(outcomes: dict[str, Outcome]) -> None:
+    page = onnx_table.page((one.name, one.passed, one.reason) for one in outcomes.values())
+    assert page == onnx_table.PAGE.read_text(), "python tests/conformance/onnx_table.py writes it anew"
+
+
 @pytest.mark.parametrize("name", read_passing())
 def test_still_passes(outcomes: dict[str, Outcome], name: str) -> None:
     assert outcomes[name].passed, outcomes[name].reason
@@ -120,6 +127,7 @@ def main() -> None:
     if "--update" in sys.argv[1:]:
         names = {*read_passing(), *(one.name for one in found.values() if one.passed)}
         PASSING.write_text("".join(f"{name}\n" for name in sorted(names)))
+        onnx_table.main()
 
 
 if __name__ == "__main__":
