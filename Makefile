@@ -9,7 +9,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
                                      print m < 1 ? 1 : m < n ? m : n}' /proc/meminfo)
 TEST := $(PYTHON) tests/run.py
 
-.PHONY: help setup stubs configure build demo run lint format clean
+.PHONY: help setup stubs configure build demo run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-asan test-tsan
 
 help:  ## this list
@@ -78,6 +78,9 @@ test-tsan: setup  ## C++ unit tests under ThreadSanitizer
 lint: stubs configure  ## formatting, size limits, layering, clang-tidy, mypy
 	@cmake --build --preset $(PRESET) --target gradwire_proto
 	@$(TEST) lint
+
+docs: build stubs  ## write docs/gradients_table.md from the server's support matrix
+	$(PYTHON) scripts/gradients_table.py $(SERVER)
 
 format: setup  ## format the C++ sources
 	@$(PYTHON) tests/lint/format.py --fix

@@ -37,17 +37,36 @@ void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {
   proto->set_cached_bytes(memory.cached_bytes);
 }
 
+// The element types of the first input: 16-bit floats are accepted wherever float32 is, see Apply.
+DTypeSet Accepted(const OpDef& op) {
+  return op.types.Contains(DType::kFloat32) ? op.types | kHalves : op.types;
+}
+
+// The element types that have gradients: not complex ones, which cannot be added. Where the first
+// input is a mask, an index or a quantized number, they are other inputs'.
+DTypeSet Differentiated(const OpDef& op) {
+  if (!HasGradient(op)) return {};
+  const DTypeSet types = Accepted(op) & (kFloats | kHalves);
+  return types.empty() ? kFloats | kHalves : types;
+}
+
+void AddCodes(DTypeSet types, google::protobuf::RepeatedField<int32_t>* codes) {
+  for (int code = 1; code < kDTypeCount; ++code) {
+    if (types.Contains(static_cast<DType>(code))) codes->Add(code);
+  }
+}
+
 void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport* proto) {
   proto->set_domain(std::string(op.domain));
   proto->set_op_type(std::string(op.name));
   proto->set_since_version(op.since);
   proto->set_device(backend.device().name());
-  for (int code = 1; code < kDTypeCount; ++code) {
-    if (op.types.Contains(static_cast<DType>(code))) proto->add_data_types(code);
-  }
+  AddCodes(Accepted(op), proto->mutable_data_types());
   // VJPs are formulas of operators with VJPs, so an operator with one has all orders.
   proto->set_backward(HasGradient(op));
   proto->set_second_order(HasGradient(op));
+  AddCodes(Differentiated(op), proto->mutable_backward_types());
+  AddCodes(Differentiated(op), proto->mutable_second_order_types());
 }
 
 bool RunsOn(const OpDef& op, Device device) {

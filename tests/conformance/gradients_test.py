@@ -2,8 +2,9 @@
 
 Each call of an operator in ONNX's node tests, cast to float64, is differentiated once and twice on the server and
 compared with central differences: of the server's forward, of its gradient, and of ONNX's reference evaluator. One call
-of each operator also goes through PyTorch's gradcheck and gradgradcheck, and to third order. Outcomes go to
-build/gradients.csv, the score to build/gradients.txt.
+of each operator also goes through PyTorch's gradcheck and gradgradcheck, and to third order. One is differentiated in
+each element type that the server's support matrix names. Outcomes go to build/gradients.csv, the score to
+build/gradients.txt.
 Each operator of the default domain is in one of three groups: checked here; declared not differentiable by the server,
 which differences are asked about; refused by the server, and listed in REFUSED.
 `python tests/conformance/gradients_test.py [OP...]` runs without pytest.
@@ -14,18 +15,20 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradient_differences
+import gradient_dtypes
 import gradient_torch
 import pytest
 from gradient_cases import cases_by_op, schemas, tagged_ops
 from gradient_server import Evaluator, Point
 
-from gradwire.client import connect
+from gradwire.client import Client, connect
 from gradwire.session import Session
 from gradwire.testing import Server
 
@@ -54,19 +57,22 @@ class Outcome:
     rows: list[list[str]] = field(default_factory=list)
 
 
-def _declared(session: Session) -> dict[str, bool]:
-    """For each operator of the default domain, whether the server declares a gradient for its newest row."""
-    newest: dict[str, tuple[int, bool]] = {}
-    for row in session.client.server_info().operators:
-        if row.domain == "" and row.since_version >= newest.get(row.op_type, (0, False))[0]:
-            newest[row.op_type] = (row.since_version, row.backward)
-    return {op: backward for op, (_, backward) in newest.items()}
+@cache
+def declared() -> dict[str, list[int]]:
+    """The element types in which the server declares gradients, for the newest row of each operator that it has."""
+    newest: dict[str, tuple[int, list[int]]] = {}
+    with Server(_binary()) as server, connect(server.target) as client:
+        for row in client.server_info().operators:
+            if row.domain == "" and row.since_version >= newest.get(row.op_type, (0, []))[0]:
+                assert list(row.backward_types) == list(row.second_order_types)
+                newest[row.op_type] = (row.since_version, list(row.backward_types))
+    return {op: types for op, (_, types) in newest.items()}
 
 
-def _check(session: Session, op: str, declared: dict[str, bool]) -> Outcome:
+def _check(session: Session, op: str) -> Outcome:
     outcome = Outcome(op)
     cases = cases_by_op().get(op, [])
-    missing = "the server refuses the operator" if op not in declared else "" if cases else "no case with gradients"
+    missing = "the server refuses the operator" if op not in declared() else "" if cases else "no case with gradients"
     if missing:
         outcome.problems = [[missing], [missing], [missing]]
         outcome.rows = [[op, "", *["missing"] * 3, "", "", "", missing]]
@@ -90,23 +96,15 @@ def _check(session: Session, op: str, declared: dict[str, bool]) -> Outcome:
 
 
 @cache
-def _declarations() -> dict[str, bool]:
-    with Server(_binary()) as server, connect(server.target) as client, client.session() as session:
-        return _declared(session)
-
-
-@cache
 def untagged_ops() -> list[str]:
     """Operators without the tag for which the server declares a gradient."""
-    declared, known = _declarations(), schemas()
-    return sorted(op for op, backward in declared.items() if backward and op in known and op not in tagged_ops())
+    return sorted(op for op, types in declared().items() if types and op in schemas() and op not in tagged_ops())
 
 
 @cache
 def other_ops() -> list[str]:
     """Operators for which the server declares that they have no gradient."""
-    declared, known = _declarations(), schemas()
-    return sorted(op for op, backward in declared.items() if not backward and op in known)
+    return sorted(op for op, types in declared().items() if not types and op in schemas())
 
 
 def _binary() -> str:
@@ -116,12 +114,10 @@ def _binary() -> str:
 def run(ops: list[str]) -> dict[str, Outcome]:
     """Checks operators on a server of their own; outcomes by operator."""
     with Server(_binary()) as server, connect(server.target, timeout=120) as client:
-        with client.session() as session:
-            declared = _declared(session)
         outcomes = {}
         for op in ops:
             with client.session() as session:
-                outcomes[op] = _check(session, op, declared)
+                outcomes[op] = _check(session, op)
     return outcomes
 
 
@@ -145,6 +141,12 @@ def report(outcomes: dict[str, Outcome]) -> None:
 
 
 @pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    with Server(_binary()) as server, connect(server.target) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
 def outcomes() -> dict[str, Outcome]:
     return run([*tagged_ops(), *untagged_ops()])
 
@@ -161,6 +163,18 @@ def test_order(outcomes: dict[str, Outcome], op: str, order: int) -> None:
         pytest.fail("\n".join(outcomes[op].problems[order - 1]), pytrace=False)
 
 
+@pytest.mark.parametrize("op", [*tagged_ops(), *untagged_ops()])
+def test_element_types(client: Client, op: str) -> None:
+    assert declared()[op]
+    for code in declared()[op]:
+        problems = []
+        # A kink or the small range of 16 bits may spoil one.
+        for case in cases_by_op()[op][:3]:
+            with client.session() as session:
+                problems.append(gradient_dtypes.check(session, case, code))
+        assert "" in problems, problems
+
+
 def test_every_operator_is_checked_or_has_no_gradient() -> None:
     unknown = set(schemas()) - set(untagged_ops()) - set(other_ops()) - set(tagged_ops())
     assert unknown <= set().union(*REFUSED.values())
@@ -168,20 +182,19 @@ def test_every_operator_is_checked_or_has_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("op", other_ops())
-def test_not_differentiable(op: str) -> None:
-    with Server(_binary()) as server, connect(server.target) as client:
-        for case in cases_by_op().get(op, []):
-            with client.session() as session:
-                assert not gradient_differences.differentiable_after_all(session, case)
+def test_not_differentiable(client: Client, op: str) -> None:
+    for case in cases_by_op().get(op, []):
+        with client.session() as session:
+            assert not gradient_differences.differentiable_after_all(session, case)
 
 
-def test_differences_find_a_derivative() -> None:
-    with Server(_binary()) as server, connect(server.target) as client, client.session() as session:
+def test_differences_find_a_derivative(client: Client) -> None:
+    with client.session() as session:
         assert gradient_differences.differentiable_after_all(session, cases_by_op()["Tanh"][0])
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_a_wrong_gradient_fails(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
+def test_a_wrong_gradient_fails(client: Client, monkeypatch: pytest.MonkeyPatch, order: int) -> None:
     exact = Evaluator.at
 
     def wrong(*arguments: Any) -> list[Point]:
@@ -191,7 +204,7 @@ def test_a_wrong_gradient_fails(monkeypatch: pytest.MonkeyPatch, order: int) -> 
         return points
 
     monkeypatch.setattr(Evaluator, "at", wrong)
-    with Server(_binary()) as server, connect(server.target) as client, client.session() as session:
+    with client.session() as session:
         case = cases_by_op()["Tanh"][0]
         verdict = gradient_differences.judge(session, case, orders=3)
         checks = gradient_torch.check(session, case)

@@ -201,6 +201,8 @@ def test_the_server_describes_itself(client: Client) -> None:
     for row in info.operators:
         assert row.data_types, row.op_type
         assert row.backward or not row.second_order, row.op_type
+        assert row.backward == bool(row.backward_types), row.op_type
+        assert row.second_order == bool(row.second_order_types), row.op_type
     matmul = [row for row in info.operators if row.op_type == "MatMul"]
     assert all({TensorProto.FLOAT, TensorProto.DOUBLE} <= set(row.data_types) for row in matmul)
     assert all(row.backward and row.second_order for row in matmul)
