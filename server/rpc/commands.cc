@@ -67,8 +67,8 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   }
   ForwardArgs args;
   const OpsetImports imports = DecodeImports(request.opset_import());
-  for (const v1::NodeProto& node : request.nodes()) {
-    args.nodes.push_back(DecodeNode(node, imports));
+  for (int i = 0; i < request.nodes_size(); ++i) {
+    args.nodes.push_back(DecodeNode(request.nodes(i), imports, i, request.nodes(i).name()));
   }
   args.program = request.program();
   args.bindings = {request.bindings().begin(), request.bindings().end()};

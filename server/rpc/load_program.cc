@@ -8,11 +8,24 @@
 
 #include "rpc/execute.h"
 #include "rpc/model.h"
+#include "rpc/model_check.h"
 #include "rpc/service.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
 namespace {
+
+// Recorded nodes mean the newest version of domains of which nothing is said.
+void ImportMissing(v1::ModelProto& model) {
+  OpsetImports imports = DecodeImports(model.opset_import());
+  for (const auto& node : model.graph().node()) {
+    const std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
+    if (!imports.emplace(domain, NewestOpset(domain)).second) continue;
+    auto& import = *model.add_opset_import();
+    import.set_domain(domain);
+    import.set_version(NewestOpset(domain));
+  }
+}
 
 // What the chunks of a call amount to: the first message with all data appended.
 v1::ModelProto ModelOf(v1::LoadProgramRequest& request) {
@@ -24,7 +37,7 @@ v1::ModelProto ModelOf(v1::LoadProgramRequest& request) {
     model.set_ir_version(kMaxIrVersion);
     *model.mutable_graph() = std::move(*request.mutable_graph());
     *model.mutable_opset_import() = request.opset_import();
-    if (model.opset_import().empty()) model.add_opset_import()->set_version(kMaxOpset);
+    ImportMissing(model);
     return model;
   }
   if (!model.ParseFromString(request.data())) {

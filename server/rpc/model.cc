@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "core/error.h"
+#include "rpc/functions.h"
+#include "rpc/model_check.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
@@ -18,22 +20,21 @@ using Attribute = v1::AttributeProto;
 const std::string kPrefixKey = "gradwire.parameter_prefix";
 const std::string kParametersKey = "gradwire.parameters";
 
+// Some exporters write this for a dimension that is open.
+constexpr int64_t kUnknownExtent = -1;
+
 template <class To, class Field>
 std::vector<To> Vector(const Field& field) {
   return {field.begin(), field.end()};
 }
 
-// Old exporters leave `type` out; then the one field that is set says it.
-Attribute::AttributeType TypeOf(const Attribute& proto) {
-  if (proto.type() != Attribute::UNDEFINED) return proto.type();
-  if (proto.has_f()) return Attribute::FLOAT;
-  if (proto.has_i()) return Attribute::INT;
-  if (proto.has_s()) return Attribute::STRING;
-  if (proto.has_t()) return Attribute::TENSOR;
-  if (proto.has_g()) return Attribute::GRAPH;
-  if (proto.floats_size() > 0) return Attribute::FLOATS;
-  if (proto.strings_size() > 0) return Attribute::STRINGS;
-  return Attribute::INTS;
+Tensor DecodeTensor(const Attribute& proto) {
+  try {
+    return DecodeHost(proto.t());
+  } catch (Error& error) {
+    error.Prefix(fmt::format("attribute '{}': ", proto.name()));
+    throw;
+  }
 }
 
 AttributeValue DecodeAttribute(const Attribute& proto) {
@@ -46,7 +47,7 @@ AttributeValue DecodeAttribute(const Attribute& proto) {
     case Attribute::STRING:
       return proto.s();
     case Attribute::TENSOR:
-      return DecodeHost(proto.t());
+      return DecodeTensor(proto);
     case Attribute::FLOATS:
       return Vector<double>(proto.floats());
     case Attribute::INTS:
@@ -66,12 +67,32 @@ ValueInfo DecodeValueInfo(const v1::ValueInfoProto& proto) {
   if (tensor.elem_type() != 0) info.dtype = DTypeFromCode(tensor.elem_type());
   if (!tensor.has_shape()) return info;
   info.dims.emplace();
+  TensorSpec smallest{info.dtype, {}};
   for (const auto& dim : tensor.shape().dim()) {
     ValueInfo::Dim& to = info.dims->emplace_back();
-    if (dim.has_dim_value()) to.extent = dim.dim_value();
+    if (dim.has_dim_value() && dim.dim_value() != kUnknownExtent) to.extent = dim.dim_value();
     to.name = dim.dim_param();
+    smallest.dims.push_back(to.extent.value_or(1));
   }
+  CheckSpec(smallest);
   return info;
+}
+
+// Of a graph's inputs or outputs.
+template <class Protos>
+std::vector<ValueInfo> DecodeValueInfos(const Protos& protos, const char* kind,
+                                        const std::set<std::string>& leave_out = {}) {
+  std::vector<ValueInfo> infos;
+  for (const v1::ValueInfoProto& proto : protos) {
+    if (leave_out.contains(proto.name())) continue;
+    try {
+      infos.push_back(DecodeValueInfo(proto));
+    } catch (Error& error) {
+      error.Prefix(fmt::format("{} '{}': ", kind, proto.name())).With("tensor", proto.name());
+      throw;
+    }
+  }
+  return infos;
 }
 
 void EncodeValueInfo(const ValueInfo& info, v1::ValueInfoProto* proto) {
@@ -96,29 +117,6 @@ ValueInfo InfoOf(const std::string& name, const TensorSpec& spec) {
   return info;
 }
 
-// Each name that a node reads must be made before: by the graph's inputs, its initializers or an
-// earlier node.
-void CheckNames(const v1::GraphProto& graph) {
-  std::set<std::string> known;
-  for (const auto& input : graph.input()) known.insert(input.name());
-  for (const auto& initializer : graph.initializer()) known.insert(initializer.name());
-  for (int i = 0; i < graph.node_size(); ++i) {
-    const v1::NodeProto& node = graph.node(i);
-    for (const std::string& name : node.input()) {
-      if (name.empty() || known.contains(name)) continue;
-      throw Error(reason::kInvalidModel,
-                  fmt::format("node {} '{}' ({}) reads '{}', which nothing before it makes", i,
-                              node.name(), node.op_type(), name));
-    }
-    known.insert(node.output().begin(), node.output().end());
-  }
-  for (const auto& output : graph.output()) {
-    if (known.contains(output.name())) continue;
-    throw Error(reason::kInvalidModel,
-                fmt::format("nothing makes the graph's output '{}'", output.name()));
-  }
-}
-
 void SetMetadata(v1::ModelProto& model, const std::string& key, const std::string& value) {
   for (auto& entry : *model.mutable_metadata_props()) {
     if (entry.key() != key) continue;
@@ -128,6 +126,15 @@ void SetMetadata(v1::ModelProto& model, const std::string& key, const std::strin
   auto& entry = *model.add_metadata_props();
   entry.set_key(key);
   entry.set_value(value);
+}
+
+Tensor DecodeInitializer(const v1::TensorProto& proto) {
+  try {
+    return DecodeHost(proto);
+  } catch (Error& error) {
+    error.Prefix(fmt::format("initializer '{}': ", proto.name())).With("tensor", proto.name());
+    throw;
+  }
 }
 
 // The model with its initializers turned into inputs.
@@ -149,21 +156,6 @@ std::string WithoutWeights(v1::ModelProto model, const std::string& parameter_pr
   return model.SerializeAsString();
 }
 
-void CheckVersions(const v1::ModelProto& model) {
-  if (model.ir_version() > kMaxIrVersion) {
-    throw Error(reason::kInvalidModel,
-                fmt::format("IR version {} is newer than {}, the newest that this server knows",
-                            model.ir_version(), kMaxIrVersion));
-  }
-  for (const auto& import : model.opset_import()) {
-    const bool is_default = import.domain().empty() || import.domain() == "ai.onnx";
-    if (!is_default || import.version() <= kMaxOpset) continue;
-    throw Error(reason::kInvalidModel,
-                fmt::format("opset {} is newer than {}, the newest that this server knows",
-                            import.version(), kMaxOpset));
-  }
-}
-
 // A program that SaveSession wrote says which of its inputs are parameters.
 std::set<std::string> SavedParameters(const v1::ModelProto& model) {
   std::set<std::string> names;
@@ -175,6 +167,31 @@ std::set<std::string> SavedParameters(const v1::ModelProto& model) {
     }
   }
   return names;
+}
+
+LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
+                          const std::string& parameter_prefix) {
+  // Before IR version 3 there were no imports: all models meant the first opset.
+  if (model.ir_version() < 3 && model.opset_import().empty()) {
+    model.add_opset_import()->set_version(1);
+  }
+  CheckModel(model);
+  const v1::GraphProto& graph = model.graph();
+  LoadedProgram loaded;
+  loaded.program.name = name;
+  loaded.program.nodes = ExpandNodes(model);
+  std::set<std::string> parameters = SavedParameters(model);
+  for (const auto& initializer : graph.initializer()) {
+    parameters.insert(initializer.name());
+    loaded.initializers.emplace_back(initializer.name(), DecodeInitializer(initializer));
+  }
+  for (const std::string& parameter : parameters) {
+    loaded.program.parameters[parameter] = parameter_prefix + parameter;
+  }
+  loaded.program.inputs = DecodeValueInfos(graph.input(), "input", parameters);
+  loaded.program.outputs = DecodeValueInfos(graph.output(), "output");
+  loaded.program.onnx = WithoutWeights(std::move(model), parameter_prefix);
+  return loaded;
 }
 
 }  // namespace
@@ -194,15 +211,36 @@ OpsetImports DecodeImports(const OpsetProtos& protos) {
   return imports;
 }
 
-NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports) {
-  NodeDef node{proto.op_type(), proto.name(), Strings(proto.input()), Strings(proto.output()), {},
-               nullptr,         std::nullopt};
+Attribute::AttributeType TypeOf(const Attribute& proto) {
+  if (proto.type() != Attribute::UNDEFINED) return proto.type();
+  // The one field that is set says it.
+  if (proto.has_f()) return Attribute::FLOAT;
+  if (proto.has_i()) return Attribute::INT;
+  if (proto.has_s()) return Attribute::STRING;
+  if (proto.has_t()) return Attribute::TENSOR;
+  if (proto.has_g()) return Attribute::GRAPH;
+  if (proto.floats_size() > 0) return Attribute::FLOATS;
+  if (proto.strings_size() > 0) return Attribute::STRINGS;
+  return Attribute::INTS;
+}
+
+NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports, int index,
+                   const std::string& label) {
+  NodeDef node{.op_type = proto.op_type(),
+               .label = label,
+               .inputs = Strings(proto.input()),
+               .outputs = Strings(proto.output()),
+               .index = index};
   ResolveOp(node, proto.domain(), imports);
   try {
     for (const Attribute& attribute : proto.attribute()) {
       node.attributes.Set(attribute.name(), DecodeAttribute(attribute));
     }
-  } catch (const Error& error) {
+  } catch (Error& error) {
+    if (error.code() != Code::kUnimplemented) {
+      Place(error, node);
+      throw;
+    }
     if (!node.refusal.has_value()) node.refusal = error;
   }
   return node;
@@ -217,31 +255,14 @@ void CheckModelSize(size_t bytes) {
 
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
                           const std::string& parameter_prefix) {
-  CheckVersions(model);
-  const v1::GraphProto& graph = model.graph();
-  CheckNames(graph);
-  LoadedProgram loaded;
-  loaded.program.name = name;
-  const OpsetImports imports = DecodeImports(model.opset_import());
-  for (const auto& node : graph.node()) loaded.program.nodes.push_back(DecodeNode(node, imports));
-  std::set<std::string> parameters = SavedParameters(model);
-  for (const auto& initializer : graph.initializer()) {
-    parameters.insert(initializer.name());
-    loaded.initializers.emplace_back(initializer.name(), DecodeHost(initializer));
+  try {
+    return DecodeWhole(std::move(model), name, parameter_prefix);
+  } catch (const Error& error) {
+    if (error.code() != Code::kInvalidArgument) throw;
+    Error invalid(reason::kInvalidModel, error.message());
+    for (const auto& [key, value] : error.metadata()) invalid.With(key, value);
+    throw invalid;
   }
-  for (const std::string& parameter : parameters) {
-    loaded.program.parameters[parameter] = parameter_prefix + parameter;
-  }
-  for (const auto& input : graph.input()) {
-    if (!parameters.contains(input.name())) {
-      loaded.program.inputs.push_back(DecodeValueInfo(input));
-    }
-  }
-  for (const auto& output : graph.output()) {
-    loaded.program.outputs.push_back(DecodeValueInfo(output));
-  }
-  loaded.program.onnx = WithoutWeights(std::move(model), parameter_prefix);
-  return loaded;
 }
 
 void EncodeProgram(const Program& program, v1::ProgramInfo* proto) {

@@ -15,8 +15,14 @@ namespace gradwire::rpc {
 using OpsetProtos = google::protobuf::RepeatedPtrField<v1::OperatorSetIdProto>;
 OpsetImports DecodeImports(const OpsetProtos& protos);
 
-// A node with its operator found. What cannot be run is kept with its refusal.
-NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports);
+// An attribute's type, also where an old exporter left it out.
+v1::AttributeProto::AttributeType TypeOf(const v1::AttributeProto& proto);
+
+// A node with its operator found; `index` and `label` are what messages call it by. An operator or
+// attribute that is not supported is kept as the node's refusal. Throws INVALID_ARGUMENT and the
+// like, naming the node, for an attribute that is malformed.
+NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports, int index,
+                   const std::string& label);
 
 // A program and the arrays of its initializers, on the host.
 struct LoadedProgram {
@@ -26,8 +32,8 @@ struct LoadedProgram {
 // Throws INVALID_MODEL for more bytes than a Protocol Buffers message can have.
 void CheckModelSize(size_t bytes);
 
-// Throws INVALID_MODEL for what is not a well-formed model: a name read before it is made, an
-// output that nothing makes, a newer IR or opset than this server knows.
+// Throws INVALID_MODEL for what is not a well-formed model (model_check.h says which), has a
+// malformed array or type, or functions that cannot be expanded (functions.h).
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
                           const std::string& parameter_prefix);
 

@@ -76,14 +76,12 @@ ProgramPtr Transaction::FindProgram(const std::string& name) const {
 
 void Transaction::TraceNodes(const std::vector<NodeDef>& nodes, Environment& environment,
                              const std::function<Value(const std::string&)>& look_outside) {
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    trace_.origin().node = static_cast<int>(i);
+  for (const NodeDef& node : nodes) {
+    trace_.origin().node = node.index;
     try {
-      TraceNode(nodes[i], environment, look_outside);
+      TraceNode(node, environment, look_outside);
     } catch (Error& error) {
-      error.Prefix(Describe(nodes[i], i) + ": ");
-      error.With("node", std::to_string(i)).With("op", nodes[i].op_type);
-      if (!nodes[i].label.empty()) error.With("node_name", nodes[i].label);
+      Place(error, node);
       throw;
     }
   }

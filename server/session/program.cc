@@ -15,42 +15,48 @@ int64_t VersionOf(const std::string& domain, const OpsetImports& imports) {
   return domain.empty() || domain == "ai.onnx" ? kMaxOpset : INT64_MAX;
 }
 
+// "Relu", "com.example::Relu".
+std::string FullName(const NodeDef& node) {
+  return node.domain.empty() ? node.op_type : node.domain + "::" + node.op_type;
+}
+
 }  // namespace
 
 void ResolveOp(NodeDef& node, const std::string& domain, const OpsetImports& imports) {
   const int64_t version = VersionOf(domain, imports);
-  const bool is_default = domain.empty() || domain == "ai.onnx";
-  if (is_default && version > kMaxOpset) {
+  node.domain = domain == "ai.onnx" ? "" : domain;
+  if (node.domain.empty() && version > kMaxOpset) {
     node.refusal = Error(reason::kOpUnsupported,
                          fmt::format("opset {} is newer than {}, the newest that this server knows",
                                      version, kMaxOpset));
     return;
   }
-  node.op = Registry::Global().Find(domain, node.op_type, version);
+  node.op = Registry::Global().Find(node.domain, node.op_type, version);
   if (node.op != nullptr) return;
-  const std::string full = is_default ? node.op_type : domain + "::" + node.op_type;
-  const bool known = Registry::Global().Find(domain, node.op_type, INT64_MAX) != nullptr;
+  const bool known = Registry::Global().Find(node.domain, node.op_type, INT64_MAX) != nullptr;
   node.refusal =
       Error(reason::kOpUnsupported,
-            known ? fmt::format("operator {} is not supported in opset {}", full, version)
-                  : fmt::format("operator {} is not supported", full));
+            known ? fmt::format("operator {} is not supported in opset {}", FullName(node), version)
+                  : fmt::format("operator {} is not supported", FullName(node)));
 }
 
-std::string Describe(const NodeDef& node, size_t index) {
+void Place(Error& error, const NodeDef& node) {
   const std::string label = node.label.empty() ? "" : fmt::format(" '{}'", node.label);
-  return fmt::format("node {}{} ({})", index, label, node.op_type);
+  error.Prefix(fmt::format("node {}{} ({}): ", node.index, label, node.op_type));
+  error.With("node", std::to_string(node.index)).With("op", node.op_type);
+  if (!node.label.empty()) error.With("node_name", node.label);
 }
 
 std::vector<std::string> Program::Operators() const {
   std::set<std::string> names;
-  for (const NodeDef& node : nodes) names.insert(node.op_type);
+  for (const NodeDef& node : nodes) names.insert(FullName(node));
   return {names.begin(), names.end()};
 }
 
 std::vector<std::string> Program::Unsupported() const {
   std::set<std::string> names;
   for (const NodeDef& node : nodes) {
-    if (node.refusal.has_value()) names.insert(node.op_type);
+    if (node.refusal.has_value()) names.insert(FullName(node));
   }
   return {names.begin(), names.end()};
 }

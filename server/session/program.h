@@ -23,17 +23,19 @@ struct NodeDef {
   Attributes attributes;
   const OpDef* op = nullptr;
   std::optional<Error> refusal;
+  std::string domain;  // "" for ai.onnx
+  int index = 0;       // of the client's node that this is, or is a part of
 };
 
 // Opset version by domain; the newest where a domain is missing.
 using OpsetImports = std::map<std::string, int64_t>;
 
-// Finds the row for (domain, op_type) under the imports, or the refusal that says why there is
-// none.
+// Sets the domain and finds the row for it and op_type under the imports, or the refusal that says
+// why there is none.
 void ResolveOp(NodeDef& node, const std::string& domain, const OpsetImports& imports);
 
-// "node 3 'fc1' (Gemm)".
-std::string Describe(const NodeDef& node, size_t index);
+// Says in an error which node it is about: "node 3 'fc1' (Gemm): " and the metadata.
+void Place(Error& error, const NodeDef& node);
 
 // A value that a program takes or makes. Extents: a number, a name, or unknown.
 struct ValueInfo {
@@ -56,7 +58,7 @@ struct Program {
   // The program as an onnx.ModelProto whose initializers are inputs; for SaveSession.
   std::string onnx;
 
-  // Names of the operators used, and of those that cannot run here; sorted, each once.
+  // Operators used, and those that cannot run here, as OP or DOMAIN::OP; sorted, each once.
   std::vector<std::string> Operators() const;
   std::vector<std::string> Unsupported() const;
 };

@@ -108,10 +108,12 @@ TEST_F(SessionTest, ErrorsSayWhichNode) {
   std::vector<NodeDef> nodes = Loss();
   nodes[1] = MakeNode("MatMul", {"h", "missing"}, {"s"});
   nodes[1].label = "fc1";
+  nodes[1].index = 1;
   Transaction t(bench_.session(), [] {});
   EXPECT_EQ(ErrorOf([&] { t.Forward({.nodes = nodes}); }),
             "TENSOR_NOT_FOUND: node 1 'fc1' (MatMul): there is no tensor 'missing'");
   nodes[1] = MakeNode("Nope", {"h"}, {"s"});
+  nodes[1].index = 1;
   EXPECT_EQ(ErrorOf([&] { t.Forward({.nodes = nodes}); }),
             "OP_UNSUPPORTED: node 1 (Nope): operator Nope is not supported");
 }

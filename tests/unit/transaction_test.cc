@@ -46,7 +46,7 @@ class TransactionTest : public ::testing::Test {
 
   static NodeDef Node(const std::string& op, std::vector<std::string> inputs,
                       const std::string& output) {
-    NodeDef node{op, "", std::move(inputs), {output}, {}, nullptr, std::nullopt};
+    NodeDef node{.op_type = op, .inputs = std::move(inputs), .outputs = {output}};
     ResolveOp(node, "", {});
     return node;
   }
