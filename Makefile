@@ -10,7 +10,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
 TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo run lint format docs clean
-.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-asan test-tsan
+.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-clients test-asan test-tsan
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ test-e2e: stubs  ## a server and the Python client
 
 test-onnx: stubs  ## the ONNX backend test suite
 	@$(TEST) build onnx
+
+test-clients: stubs  ## the clients in every language, against one server
+	@$(TEST) build clients
 
 test-gradients: stubs build/gradients.stamp  ## gradients of every differentiable operator
 	@rm -f build/gradients.txt

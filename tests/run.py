@@ -40,6 +40,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "e2e": [*pytest, "tests/e2e"],
         "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
+        "clients": [*pytest, "tests/clients"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
     }[part]
 
@@ -50,9 +51,10 @@ TARGETS = {
     "ops": "gradwire_op_tests",
     "e2e": "gradwire-server",
     "onnx": "gradwire-server",
+    "clients": "gradwire-server gradwire_client",
     "gradients": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "gradients"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients"]
 
 
 def environment(preset: str) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """mypy on the Python client and on the tests' own tools."""
 
+import os
 import subprocess
 import sys
 
 import sources
 
-# From which folder, where the imports start and the configuration is; and what.
-TARGETS = [("client/python", "gradwire"), ("tests/lint", "."), ("tests", "run.py")]
+CLIENT = sources.ROOT / "client" / "python"
+# From which folder, where the imports start, besides the client; and what.
+TARGETS = [("client/python", "gradwire"), ("tests/lint", "."), ("tests", "run.py"), ("tests/clients", ".")]
 
 
 def check() -> list[str]:
@@ -15,8 +17,9 @@ def check() -> list[str]:
     for folder, target in TARGETS:
         done = subprocess.run(
             [sys.executable, "-m", "mypy", "--no-error-summary", "--strict", target,
-             f"--cache-dir={sources.ROOT / 'build' / 'mypy'}"],
-            cwd=sources.ROOT / folder, capture_output=True, text=True,
+             f"--config-file={CLIENT / 'pyproject.toml'}", f"--cache-dir={sources.ROOT / 'build' / 'mypy'}"],
+            cwd=sources.ROOT / folder, env={**os.environ, "MYPYPATH": str(CLIENT)},
+            capture_output=True, text=True,
         )  # fmt: skip
         output = (done.stdout + done.stderr).splitlines()
         problems += [f"{folder}/{line}" for line in output] if done.returncode else []

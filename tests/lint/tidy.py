@@ -15,7 +15,7 @@ import sources
 CLANG_TIDY = pathlib.Path(sys.executable).parent / "clang-tidy"
 CONFIGURATION = sources.ROOT / ".clang-tidy"
 WORK = sources.ROOT / "build" / "lint"
-INCLUDE_ROOTS = [sources.ROOT, sources.ROOT / "server"]
+INCLUDE_ROOTS = [sources.ROOT, sources.ROOT / "server", sources.ROOT / "client" / "cpp" / "include"]
 # -Werror: what is an error here, .clang-tidy says. -fopenmp: clang refuses OpenMP code that GCC accepts.
 DROPPED_FLAGS = {"-Werror", "-fopenmp"}
 
@@ -23,7 +23,7 @@ DROPPED_FLAGS = {"-Werror", "-fopenmp"}
 def commands(preset: str) -> dict[pathlib.Path, dict[str, object]]:
     """The build's compile commands of hand-written files, as clang-tidy is to read them."""
     database = sources.ROOT / "build" / preset / "compile_commands.json"
-    ours = [sources.ROOT / "server", sources.ROOT / "tests"]
+    ours = [sources.ROOT / folder for folder in ("server", "client", "tests")]
     result = {}
     for entry in json.loads(database.read_text()):
         path = pathlib.Path(entry["file"])
