@@ -20,7 +20,7 @@ setup: build/setup.stamp  ## install what is missing: Debian packages, Python en
 ifeq ($(wildcard $(PYTHON)),)
 .PHONY: build/setup.stamp
 endif
-build/setup.stamp: scripts/setup.sh deploy/packages/build.txt deploy/packages/test.txt \
+build/setup.stamp: scripts/setup.sh scripts/packages.sh deploy/packages/build.txt deploy/packages/test.txt \
                    tests/requirements.txt client/python/pyproject.toml
 	@scripts/setup.sh
 	@mkdir -p build && touch $@
@@ -45,8 +45,8 @@ run: build  ## serve until Ctrl-C
 	$(SERVER)
 
 test:  ## everything; ends with 'N passed, N failed'
-	@$(MAKE) -s --no-print-directory setup stubs || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops e2e onnx
+	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp || { echo '0 passed, 1 failed'; exit 1; }
+	@$(TEST) build tools lint unit ops e2e onnx clients
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit
@@ -60,8 +60,12 @@ test-e2e: stubs  ## a server and the Python client
 test-onnx: stubs  ## the ONNX backend test suite
 	@$(TEST) build onnx
 
-test-clients: stubs  ## the clients in every language, against one server
+test-clients: stubs build/clients.stamp  ## the clients in every language, against one server
 	@$(TEST) build clients
+
+build/clients.stamp: deploy/packages/clients.txt | setup
+	@scripts/packages.sh $<
+	@touch $@
 
 test-gradients: stubs build/gradients.stamp  ## gradients of every differentiable operator
 	@rm -f build/gradients.txt

@@ -3,21 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-missing=()
-for package in $(sed 's/#.*//' deploy/packages/build.txt deploy/packages/test.txt); do
-  if [[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]]; then
-    missing+=("$package")
-  fi
-done
-
-if ((${#missing[@]})); then
-  as_root=()
-  if ((EUID != 0)); then as_root=(sudo); fi
-  echo "Installing Debian packages: ${missing[*]}"
-  "${as_root[@]}" apt-get update -q
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q -y --no-install-recommends "${missing[@]}"
-fi
+scripts/packages.sh deploy/packages/build.txt deploy/packages/test.txt
 
 if [[ ! -x .venv/bin/python ]]; then
   python3 -m venv .venv
