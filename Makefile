@@ -10,7 +10,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
 TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo run lint format docs clean
-.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-clients test-asan test-tsan
+.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-programs test-clients test-asan test-tsan
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -69,7 +69,10 @@ build/clients.stamp: deploy/packages/clients.txt | setup
 
 test-gradients: stubs build/gradients.stamp  ## gradients of every differentiable operator
 	@rm -f build/gradients.txt
-	@$(TEST) build gradients; status=$$?; cat build/gradients.txt; exit $$status
+	@$(TEST) build gradients programs; status=$$?; cat build/gradients.txt; exit $$status
+
+test-programs: stubs build/gradients.stamp  ## gradients of random programs against PyTorch's
+	@$(TEST) build programs
 
 build/gradients.stamp: tests/requirements-gradients.txt | setup
 	@echo "Installing PyTorch into .venv"

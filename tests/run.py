@@ -42,6 +42,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
         "clients": [*pytest, "tests/clients"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
+        "programs": [*pytest, "tests/conformance/random_programs_test.py"],
     }[part]
 
 
@@ -53,8 +54,9 @@ TARGETS = {
     "onnx": "gradwire-server",
     "clients": "gradwire-server gradwire_client",
     "gradients": "gradwire-server",
+    "programs": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients", "programs"]
 
 
 def environment(preset: str) -> dict[str, str]:
