@@ -2,23 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
-#include "graph/trace.h"
+#include "graph/on_host.h"
 
 namespace gradwire {
 namespace {
 
 template <class T>
 std::vector<T> ToHost(const Value& value) {
-  Trace& trace = Trace::Current();
-  if (!value.ready()) trace.evaluator().Evaluate(std::array{value});
-  const Tensor& tensor = value.tensor();
-  std::vector<char> bytes(tensor.bytes());
-  trace.stream().Download(*tensor.buffer(), bytes.data(), bytes.size());
-  std::vector<T> elements(static_cast<size_t>(tensor.numel()));
-  Dispatch(DenseTypes{}, tensor.dtype(), [&]<class From>() {
-    const From* from = reinterpret_cast<const From*>(bytes.data());
+  const Tensor host = OnHost(value);
+  std::vector<T> elements(static_cast<size_t>(host.numel()));
+  Dispatch(DenseTypes{}, host.dtype(), [&]<class From>() {
+    const From* from = host.data<From>();
     for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<T>(from[i]);
   });
   return elements;

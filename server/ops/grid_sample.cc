@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "graph/on_host.h"
 #include "ops/quantize.h"
 #include "ops/sampling.h"
 
@@ -105,16 +106,20 @@ double GridPoint(int64_t i, int64_t count, bool align_corners) {
 // Each point's coordinates, innermost axis first, and 1: [points, rank + 1].
 Value HomogeneousGrid(const Dims& extents, bool align_corners, DType dtype) {
   const size_t rank = extents.size();
-  const int64_t count = NumElements(extents);
-  std::vector<double> elements;
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t rest = i;
-    for (size_t d = rank; d-- > 0; rest /= extents[d]) {
-      elements.push_back(GridPoint(rest % extents[d], extents[d], align_corners));
+  Values coordinates;
+  for (size_t d = rank; d-- > 0;) {
+    RequireTable(extents[d], 1);
+    std::vector<double> points;
+    for (int64_t i = 0; i < extents[d]; ++i) {
+      points.push_back(GridPoint(i, extents[d], align_corners));
     }
-    elements.push_back(1);
+    Dims along(rank, 1);
+    along[d] = extents[d];
+    coordinates.push_back(Expand(Array(along, points, dtype), extents));
   }
-  return Array({count, static_cast<int64_t>(rank) + 1}, elements, dtype);
+  coordinates.push_back(Expand(Scalar(1, dtype), extents));
+  for (Value& values : coordinates) values = Reshape(values, {NumElements(extents), 1});
+  return Concat(coordinates, 1);
 }
 
 Values DecomposeAffineGrid(const OpCall& call) {

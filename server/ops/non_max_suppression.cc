@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "graph/formula.h"
-#include "ops/on_host.h"
+#include "graph/on_host.h"
 
 namespace gradwire {
 namespace {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/on_host.h"
 #include "ops/quantize.h"
 
 namespace gradwire {
@@ -36,14 +37,6 @@ Mode ParseMode(const std::string& name) {
   if (name == "linear" || name == "bilinear") return Mode::kLinear;
   if (name == "cubic") return Mode::kCubic;
   throw Error(reason::kInvalidArgument, fmt::format("mode '{}' is not known", name));
-}
-
-// An axis is resized by a table with `count` entries an output, which no quota counts.
-void RequireTable(int64_t out, int64_t count) {
-  constexpr int64_t kMaxEntries = int64_t{1} << 24;
-  if (out >= 0 && out <= kMaxEntries / count) return;
-  throw Error(reason::kInvalidArgument, fmt::format("an axis is resized to {}, must be in [0, {}]",
-                                                    out, kMaxEntries / count));
 }
 
 // Where output `y` lies among the inputs.

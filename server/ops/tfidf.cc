@@ -62,7 +62,8 @@ Vectorizer::Vectorizer(const Attributes& attributes)
 template <class T>
 void CountRow(const Vectorizer& v, const T* row, int64_t length, float* counts) {
   Gram gram;
-  for (int64_t distance = 1; distance <= v.skips + 1; ++distance) {
+  const int64_t farthest = std::min(v.skips, length) + 1;  // only 1-grams reach beyond the row
+  for (int64_t distance = 1; distance <= farthest; ++distance) {
     const int64_t shortest = distance == 1 ? v.shortest : std::max<int64_t>(v.shortest, 2);
     for (int64_t start = 0; start < length; ++start) {
       gram.clear();

@@ -1,12 +1,13 @@
 // Arrays that spectral analysis weighs signals with: HannWindow, HammingWindow, BlackmanWindow,
-// MelWeightMatrix. Their inputs are parameters, so they are constants of the trace.
+// MelWeightMatrix. Their inputs are parameters, read during the trace.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "graph/formula.h"
+#include "graph/on_host.h"
+#include "ops/range.h"
 
 namespace gradwire {
 namespace {
@@ -28,15 +29,12 @@ struct Cosines {
 Values WindowOf(const OpCall& call, const Cosines& a) {
   const auto size = static_cast<int64_t>(call.Scalar(0));
   if (size < 0) throw Error(reason::kInvalidArgument, fmt::format("size {} is negative", size));
-  CheckSpec({DType::kFloat64, {size}});
   const auto period =
       static_cast<double>(call.attributes().Int("periodic", 1) != 0 ? size : size - 1);
-  std::vector<double> elements;
-  for (int64_t i = 0; i < size; ++i) {
-    const double x = 2 * std::numbers::pi * static_cast<double>(i) / period;
-    elements.push_back(a.a0 - a.a1 * std::cos(x) + a.a2 * std::cos(2 * x));
-  }
-  return {Array({size}, elements, OutputType(call))};
+  const auto number = [](double x) { return Scalar(x, DType::kFloat64); };
+  const Value x = Cast(Iota(size), DType::kFloat64) * number(2 * std::numbers::pi / period);
+  const Value window = number(a.a0) - number(a.a1) * Cos(x) + number(a.a2) * Cos(number(2) * x);
+  return {Cast(window, OutputType(call))};
 }
 
 constexpr double kHamming = 25.0 / 46.0;
@@ -84,7 +82,7 @@ Values DecomposeMelWeights(const OpCall& call) {
                 fmt::format("{} mel bins, dft_length {}, sample_rate {}", count, length, rate));
   }
   const int64_t rows = length / 2 + 1;
-  CheckSpec({DType::kFloat64, {rows, count}});
+  RequireTable(rows, count);
   const std::vector<int64_t> bins =
       MelBins(count, call.Scalar(3), call.Scalar(4), static_cast<double>(length), rate);
   if (bins.front() < 0 || bins.back() > rows) {

@@ -9,17 +9,32 @@
 #include "gradwire/v1/status.pb.h"
 
 namespace gradwire::rpc {
+namespace {
+
+// A status travels as HTTP/2 metadata, and gRPC's peers drop a call whose metadata passes 8 KiB:
+// a text of client's making (a long shape, a name) is shortened in its middle.
+constexpr size_t kMaxMessage = 1024;
+constexpr size_t kMaxMetadata = 256;
+
+std::string ToText(std::string_view text, size_t most) {
+  constexpr std::string_view kGap = " ... ";
+  if (text.size() <= most) return ToUtf8(text);
+  const size_t half = (most - kGap.size()) / 2;
+  return ToUtf8(text.substr(0, half)).append(kGap) + ToUtf8(text.substr(text.size() - half));
+}
+
+}  // namespace
 
 std::string ToDetails(const Error& error) {
   v1::ErrorInfo info;
   info.set_reason(std::string(error.reason().name));
   info.set_domain("gradwire");
   for (const auto& [key, value] : error.metadata()) {
-    (*info.mutable_metadata())[key] = ToUtf8(value);
+    (*info.mutable_metadata())[key] = ToText(value, kMaxMetadata);
   }
   v1::RpcStatus status;
   status.set_code(static_cast<int>(error.code()));
-  status.set_message(ToUtf8(error.message()));
+  status.set_message(ToText(error.message(), kMaxMessage));
   google::protobuf::Any& detail = *status.add_details();
   detail.set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
   detail.set_value(info.SerializeAsString());
@@ -27,7 +42,8 @@ std::string ToDetails(const Error& error) {
 }
 
 grpc::Status ToStatus(const Error& error) {
-  return {static_cast<grpc::StatusCode>(error.code()), ToUtf8(error.message()), ToDetails(error)};
+  return {static_cast<grpc::StatusCode>(error.code()), ToText(error.message(), kMaxMessage),
+          ToDetails(error)};
 }
 
 std::optional<Error> Catch(const std::function<void()>& f) {

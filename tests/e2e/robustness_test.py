@@ -81,10 +81,12 @@ def test_broken_requests_get_clear_errors(own_server: Server, own_client: Client
     deadline = time.monotonic() + SECONDS
     outcomes: dict[str, int] = {}
     count = 0
+    slowest: tuple[float, str, Any] = (0, "", None)
     while time.monotonic() < deadline:
         name, request = next(requests)
         count += 1
         outcome = "OK"
+        began = time.monotonic()
         try:
             own_client.unary("Run", request, session.id)
         except errors.GradwireError as error:
@@ -93,7 +95,8 @@ def test_broken_requests_get_clear_errors(own_server: Server, own_client: Client
             assert own_server.process.poll() is None, f"the server is dead\n{described}\n{own_server.log()}"
             assert outcome in REASONS, described
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    print(f"{count} requests: {outcomes}")
+        slowest = max(slowest, (time.monotonic() - began, f"request {count} ({name})", request), key=lambda entry: entry[0])
+    print(f"{count} requests: {outcomes}\nthe slowest took {slowest[0]:.2f} s: {slowest[1]}\n{slowest[2]}")
     assert outcomes.get("OK", 0) > count // 20, "the mutations break nearly everything: they prove little"
     assert session.fetch(["kept"])[0].tolist() == list(range(5))
     session.close()
@@ -125,6 +128,25 @@ def test_an_answer_that_fits_no_message_is_refused(own_client: Client) -> None:
     with own_client.session() as session:
         node = commands.node("ConstantOfShape", ["s"], ["y"])
         assert refusal(own_client, session, [node], {"s": np.array([1 << 29], np.int64)}) == "INVALID_ARGUMENT"
+
+
+def test_a_long_error_is_shortened(own_client: Client) -> None:
+    """A status is metadata, of which gRPC takes 8 KiB: past that, the reason would be lost."""
+    with own_client.session() as session:
+        node = commands.node("Col2Im", ["x", "image", "block"], ["y"])
+        feeds = {"x": np.ones((1, 1, 1), np.float32), "image": np.arange(5000), "block": np.ones(2, np.int64)}
+        assert refusal(own_client, session, [node], feeds) == "INVALID_ARGUMENT"
+
+
+def test_a_table_too_large_is_refused_at_once(own_client: Client) -> None:
+    """Deadlines hold between operators: what one of them computes while tracing must be bounded."""
+    with own_client.session(max_bytes=QUOTA) as session:
+        huge = {"n": np.array(1 << 36)}
+        nodes = [commands.node("HammingWindow", ["n"], ["w"]), commands.node("ReduceSum", ["w"], ["y"])]
+        assert refusal(own_client, session, nodes, huge) == "QUOTA_EXCEEDED"
+        mel = {"n": np.array(8), "l": np.array(1 << 36), "r": np.array(16000), "f": np.array(0.0), "g": np.array(8000.0)}
+        node = commands.node("MelWeightMatrix", ["n", "l", "r", "f", "g"], ["y"])
+        assert refusal(own_client, session, [node], mel) == "INVALID_ARGUMENT"
 
 
 def test_names_are_utf_8_and_errors_too(own_client: Client) -> None:

@@ -82,6 +82,9 @@ OP_CASES(GridSample,
                             1.75}},
          {.op = "AffineGrid", .inputs = {Normal({2, 3, 4}), Ints({5}, {2, 1, 2, 3, 2})}},
          {.op = "AffineGrid",
+          .inputs = {Normal({1, 2, 3}), Ints({4}, {1, 1, int64_t{1} << 40, 0})},
+          .error = "INVALID_ARGUMENT"},
+         {.op = "AffineGrid",
           .inputs = {Normal({2, 3, 4}), Ints({4}, {2, 1, 2, 3})},
           .error = "SHAPE_MISMATCH"});
 
