@@ -20,6 +20,11 @@ std::vector<T> ToHost(const Value& value) {
 
 }  // namespace
 
+const TensorSpec& OpCall::spec(size_t i) const {
+  if (has(i)) return inputs_[i].spec();
+  throw Error(reason::kInvalidArgument, fmt::format("input {} is missing", i));
+}
+
 std::vector<int64_t> OpCall::Ints(size_t i) const {
   if (!(kInts | kBool).Contains(dtype(i))) {
     throw Error(reason::kDtypeMismatch,
@@ -28,7 +33,10 @@ std::vector<int64_t> OpCall::Ints(size_t i) const {
   return ToHost<int64_t>(inputs_[i]);
 }
 
-std::vector<double> OpCall::Numbers(size_t i) const { return ToHost<double>(inputs_[i]); }
+std::vector<double> OpCall::Numbers(size_t i) const {
+  spec(i);
+  return ToHost<double>(inputs_[i]);
+}
 
 double OpCall::Scalar(size_t i) const {
   if (spec(i).numel() != 1) {

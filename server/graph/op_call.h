@@ -29,10 +29,11 @@ class OpCall {
   // Input i; an absent Value when it was left out.
   Value input(size_t i) const { return i < inputs_.size() ? inputs_[i] : Value(); }
   const Values& inputs() const { return inputs_; }
-  const TensorSpec& spec(size_t i) const { return inputs_[i].spec(); }
-  const Dims& dims(size_t i) const { return inputs_[i].dims(); }
-  int rank(size_t i) const { return inputs_[i].rank(); }
-  DType dtype(size_t i) const { return inputs_[i].dtype(); }
+  // Of input i. Throws INVALID_ARGUMENT when it was left out.
+  const TensorSpec& spec(size_t i) const;
+  const Dims& dims(size_t i) const { return spec(i).dims; }
+  int rank(size_t i) const { return static_cast<int>(dims(i).size()); }
+  DType dtype(size_t i) const { return spec(i).dtype; }
 
   // The elements of an integer or bool input, which is computed now if it was not: for parameters
   // that decide a shape. Throws DTYPE_MISMATCH for other types.

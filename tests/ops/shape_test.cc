@@ -27,6 +27,7 @@ OP_CASES(
      .expect = std::vector<double>{1, 2, 3, 4}},
     {.op = "Reshape", .inputs = {Normal({4}), Ints({2}, {-1, -1})}, .error = "INVALID_ARGUMENT"},
     {.op = "Reshape", .inputs = {Normal({4}), Ints({2}, {-1, 3})}, .error = "SHAPE_MISMATCH"},
+    {.op = "Reshape", .inputs = {Normal({4})}, .opset = 1, .error = "INVALID_ARGUMENT"},
     {.op = "Reshape", .inputs = {Normal({4}), Ints({2}, {4, 0})}, .error = "SHAPE_MISMATCH"},
     {.op = "Identity", .inputs = {Normal({2, 3})}},
     {.op = "Identity", .inputs = {Bools({2}, {1, 0})}, .expect = std::vector<double>{1, 0}},
