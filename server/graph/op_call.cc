@@ -18,6 +18,13 @@ std::vector<T> ToHost(const Value& value) {
   return elements;
 }
 
+template <class T>
+T OnlyOf(const std::vector<T>& elements, size_t i, const TensorSpec& spec) {
+  if (elements.size() == 1) return elements[0];
+  throw Error(reason::kShapeMismatch,
+              fmt::format("input {} must have one element, got {}", i, ToString(spec)));
+}
+
 }  // namespace
 
 const TensorSpec& OpCall::spec(size_t i) const {
@@ -38,13 +45,9 @@ std::vector<double> OpCall::Numbers(size_t i) const {
   return ToHost<double>(inputs_[i]);
 }
 
-double OpCall::Scalar(size_t i) const {
-  if (spec(i).numel() != 1) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("input {} must have one element, got {}", i, ToString(spec(i))));
-  }
-  return Numbers(i)[0];
-}
+int64_t OpCall::Int(size_t i) const { return OnlyOf(Ints(i), i, spec(i)); }
+
+double OpCall::Scalar(size_t i) const { return OnlyOf(Numbers(i), i, spec(i)); }
 
 int OpCall::Axis(std::string_view name, int64_t fallback, size_t i) const {
   return NormalizeAxis(attributes_.Int(name, fallback), rank(i), std::string(name).c_str());

@@ -40,6 +40,8 @@ class OpCall {
   std::vector<int64_t> Ints(size_t i) const;
   // The elements of an input of any number type, likewise.
   std::vector<double> Numbers(size_t i) const;
+  // The one element of an integer or bool input, likewise; SHAPE_MISMATCH unless there is one.
+  int64_t Int(size_t i) const;
   // The one element of an input of any number type, likewise.
   double Scalar(size_t i) const;
   // Attribute `name` normalised as an axis of input i.

@@ -77,7 +77,7 @@ Values DecomposeRange(const OpCall& call) {
   call.RequireSameType(1);
   call.RequireSameType(2);
   if (kFloats.Contains(call.dtype(0))) return {FloatRange(call)};
-  return {IntRange(call.Ints(0)[0], call.Ints(1)[0], call.Ints(2)[0], call.dtype(0))};
+  return {IntRange(call.Int(0), call.Int(1), call.Int(2), call.dtype(0))};
 }
 
 constexpr DTypeSet kRangeTypes = kFloats | kIntRangeTypes;

@@ -148,13 +148,8 @@ GRADWIRE_OP({.name = "CumProd",
              .decompose = DecomposeCumProd});
 
 Values DecomposeScan(const OpCall& call) {
-  const std::vector<int64_t> axis = call.Ints(1);
-  if (axis.size() != 1) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("axis is {}: one element expected", ToString(call.spec(1))));
-  }
   return {Call(fmt::format("gradwire::{}", call.op().name), {call.input(0)},
-               {{"axis", axis[0]},
+               {{"axis", call.Int(1)},
                 {"exclusive", call.attributes().Int("exclusive", 0)},
                 {"reverse", call.attributes().Int("reverse", 0)}})};
 }

@@ -100,14 +100,7 @@ GRADWIRE_OP({.name = "TopK",
 
 Values DecomposeTopK(const OpCall& call) {
   Attributes attributes = call.attributes();
-  if (call.has(1)) {
-    const std::vector<int64_t> k = call.Ints(1);
-    if (k.size() != 1) {
-      throw Error(reason::kShapeMismatch,
-                  fmt::format("K is {}: one element expected", ToString(call.spec(1))));
-    }
-    attributes.Set("k", k[0]);
-  }
+  if (call.has(1)) attributes.Set("k", call.Int(1));
   return ApplyAll("gradwire::TopK", {call.input(0)}, std::move(attributes), call.num_outputs());
 }
 

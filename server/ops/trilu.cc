@@ -63,15 +63,7 @@ GRADWIRE_OP({.name = "Trilu",
              .vjp = TriluVjp});
 
 Values DecomposeTrilu(const OpCall& call) {
-  int64_t k = 0;
-  if (call.has(1)) {
-    const std::vector<int64_t> given = call.Ints(1);
-    if (given.size() != 1) {
-      throw Error(reason::kShapeMismatch,
-                  fmt::format("k is {}: one element expected", ToString(call.spec(1))));
-    }
-    k = given[0];
-  }
+  const int64_t k = call.has(1) ? call.Int(1) : 0;
   return {Call("gradwire::Trilu", {call.input(0)},
                {{"k", k}, {"upper", call.attributes().Int("upper", 1)}})};
 }

@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "rpc/chunk.h"
-#include "rpc/execute.h"
 #include "rpc/service.h"
+#include "rpc/stream.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
@@ -19,63 +18,32 @@ constexpr int32_t kMinChunk = 64 << 10;
 constexpr int32_t kDefaultChunk = 2 << 20;
 constexpr int32_t kMaxChunk = 16 << 20;
 
-class FetchStreamReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
  public:
   FetchStreamReactor(SessionStore& store, grpc::CallbackServerContext* context,
                      const grpc::ByteBuffer* request)
-      : context_(context) {
-    const grpc::Status status = Guard([&] {
+      : Download(context) {
+    Open(store, [&] {
       FromBuffer(*request, request_);
-      session_ = store.Find(request_.session_id());
       const int32_t asked = request_.chunk_bytes();
       if (asked != 0 && (asked < kMinChunk || asked > kMaxChunk)) {
         throw Error(reason::kInvalidArgument, fmt::format("chunk_bytes is {}, must be in [{}, {}]",
                                                           asked, kMinChunk, kMaxChunk));
       }
       chunk_bytes_ = static_cast<size_t>(asked == 0 ? kDefaultChunk : asked);
+      return request_.session_id();
     });
-    if (!status.ok()) {
-      Finish(status);
-      return;
-    }
-    session_->Post([this] { Start(); });
   }
-
-  void OnWriteDone(bool ok) override {
-    if (ok) {
-      WriteNext();
-    } else {
-      Finish(grpc::Status::CANCELLED);
-    }
-  }
-
-  void OnDone() override { delete this; }
 
  private:
-  // On the strand: takes hold of the arrays. They are sent from gRPC's threads afterwards, while
-  // later commands of the session may run: arrays do not change.
-  void Start() {
-    const grpc::Status status = Guard([&] {
-      CommandScope scope(*session_, StopWithCall(*context_, *session_));
-      const std::vector<NamedValue> values = scope.transaction.Fetch(Strings(request_.names()));
-      scope.Commit();
-      for (const auto& [name, value] : values) {
-        tensors_.emplace_back(name, OnHost(value.tensor(), session_->stream()));
-      }
-    });
-    if (!status.ok()) {
-      Finish(status);
-      return;
+  void Collect(CommandScope& scope) override {
+    for (const auto& [name, value] : scope.transaction.Fetch(Strings(request_.names()))) {
+      tensors_.emplace_back(name, OnHost(value.tensor(), scope.session.stream()));
     }
-    WriteNext();
   }
 
-  void WriteNext() {
-    session_->Renew();
-    if (next_ == tensors_.size()) {
-      Finish(grpc::Status::OK);
-      return;
-    }
+  bool Next(grpc::ByteBuffer& message) override {
+    if (next_ == tensors_.size()) return false;
     auto& [name, tensor] = tensors_[next_];
     v1::FetchChunk header;
     if (offset_ == 0) {
@@ -84,24 +52,21 @@ class FetchStreamReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffe
     }
     header.set_offset(static_cast<int64_t>(offset_));
     const size_t size = std::min(chunk_bytes_, tensor.bytes() - offset_);
-    message_ = MakeFetchChunk(header, tensor, {tensor.data<std::byte>() + offset_, size});
+    message = MakeFetchChunk(header, tensor, {tensor.data<std::byte>() + offset_, size});
     offset_ += size;
     if (offset_ == tensor.bytes()) {
       tensor = Tensor();  // the message holds it until it is sent
       ++next_;
       offset_ = 0;
     }
-    StartWrite(&message_);
+    return true;
   }
 
-  grpc::CallbackServerContext* const context_;
   v1::FetchRequest request_;
-  std::shared_ptr<Session> session_;
   size_t chunk_bytes_ = 0;
   std::vector<NamedTensor> tensors_;
   size_t next_ = 0;
   size_t offset_ = 0;
-  grpc::ByteBuffer message_;
 };
 
 }  // namespace

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "absl/hash/hash.h"
-#include "rpc/execute.h"
 #include "rpc/model.h"
 #include "rpc/service.h"
+#include "rpc/stream.h"
 #include "rpc/wire.h"
 #include "session/safetensors.h"
 
@@ -38,46 +38,22 @@ struct Piece {
   }
 };
 
-class SaveSessionReactor final : public grpc::ServerWriteReactor<v1::FileChunk> {
+class SaveSessionReactor final : public Download<v1::FileChunk> {
  public:
   SaveSessionReactor(SessionStore& store, grpc::CallbackServerContext* context,
                      const v1::SaveSessionRequest* request)
-      : context_(context), request_(request) {
-    const grpc::Status found = Guard([&] { session_ = store.Find(request->session_id()); });
-    if (!found.ok()) {
-      Finish(found);
-      return;
-    }
-    session_->Post([this] { Start(); });
+      : Download(context), request_(request) {
+    Open(store, [&] { return request->session_id(); });
   }
-
-  void OnWriteDone(bool ok) override {
-    if (ok) {
-      WriteNext();
-    } else {
-      Finish(grpc::Status::CANCELLED);
-    }
-  }
-  void OnDone() override { delete this; }
 
  private:
-  void Start() {
-    const grpc::Status status = Guard([&] { Collect(); });
-    if (!status.ok()) {
-      Finish(status);
-      return;
-    }
-    WriteNext();
-  }
-
-  void Collect() {
-    CommandScope scope(*session_, StopWithCall(*context_, *session_));
+  void Collect(CommandScope& scope) override {
+    const Session& session = scope.session;
     std::vector<std::string> names = Strings(request_->names());
     if (names.empty()) {
-      for (const auto& [name, value] : session_->names()) names.push_back(name);
+      for (const auto& [name, value] : session.names()) names.push_back(name);
     }
     const std::vector<NamedValue> values = scope.transaction.Fetch(names);
-    scope.Commit();
     std::vector<std::pair<std::string, TensorSpec>> specs;
     nlohmann::json leaves = nlohmann::json::array();
     for (const auto& [name, value] : values) {
@@ -86,16 +62,15 @@ class SaveSessionReactor final : public grpc::ServerWriteReactor<v1::FileChunk> 
     }
     pieces_.push_back({kTensorFile, SafetensorsHeader(specs, {{kLeavesKey, leaves.dump()}}), {}});
     for (const auto& [name, value] : values) {
-      pieces_.push_back({"", "", OnHost(value.tensor(), session_->stream())});
+      pieces_.push_back({"", "", OnHost(value.tensor(), scope.session.stream())});
     }
-    for (const auto& [name, program] : session_->programs()) {
+    for (const auto& [name, program] : session.programs()) {
       pieces_.push_back(
           {fmt::format("{}{}{}", kProgramFolder, name, kProgramSuffix), program->onnx, {}});
     }
   }
 
-  void WriteNext() {
-    session_->Renew();
+  bool Next(v1::FileChunk& chunk) override {
     while (next_ < pieces_.size() && offset_ != 0 && offset_ == pieces_[next_].bytes().size()) {
       pieces_[next_++] = Piece();
       offset_ = 0;
@@ -104,61 +79,35 @@ class SaveSessionReactor final : public grpc::ServerWriteReactor<v1::FileChunk> 
            pieces_[next_].bytes().empty()) {
       ++next_;
     }
-    if (next_ == pieces_.size()) {
-      Finish(grpc::Status::OK);
-      return;
-    }
+    if (next_ == pieces_.size()) return false;
     const Piece& piece = pieces_[next_];
     const std::string_view bytes = piece.bytes().substr(offset_, kChunkBytes);
-    chunk_.set_path(offset_ == 0 ? piece.path : "");
-    chunk_.set_data(bytes.data(), bytes.size());
+    chunk.set_path(offset_ == 0 ? piece.path : "");
+    chunk.set_data(bytes.data(), bytes.size());
     offset_ += bytes.size();
     if (bytes.empty()) ++next_;
-    StartWrite(&chunk_);
+    return true;
   }
 
-  grpc::CallbackServerContext* const context_;
   const v1::SaveSessionRequest* const request_;
-  std::shared_ptr<Session> session_;
   std::vector<Piece> pieces_;
   size_t next_ = 0;
   size_t offset_ = 0;
-  v1::FileChunk chunk_;
 };
 
-class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSessionRequest> {
+class RestoreSessionReactor final
+    : public Upload<v1::RestoreSessionRequest, v1::RestoreSessionResponse> {
  public:
-  RestoreSessionReactor(SessionStore& store, grpc::CallbackServerContext* context,
-                        v1::RestoreSessionResponse* response)
-      : store_(store), context_(context), response_(response) {
-    StartRead(&message_);
-  }
-
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      Restore();
-      return;
-    }
-    const grpc::Status status = Guard([&] { Receive(); });
-    if (!status.ok()) {
-      Finish(status);
-      return;
-    }
-    StartRead(&message_);
-  }
-  void OnDone() override { delete this; }
+  using Upload::Upload;
 
  private:
-  void Receive() {
-    if (session_ == nullptr) {
-      session_ = store_.Find(message_.session_id());
-      sequence_ = message_.sequence();
+  void Receive(v1::RestoreSessionRequest& message) override {
+    Join(message.session_id(), message.sequence());
+    if (tensors_ == nullptr) {
       tensors_ = std::make_unique<SafetensorsReader>(
-          [this](const TensorSpec& spec) { return AllocateTensor(session_->stream(), spec); });
-    } else {
-      store_.Find(session_->id());  // renews the lease, or says that the session has ended
+          [this](const TensorSpec& spec) { return AllocateTensor(session()->stream(), spec); });
     }
-    const v1::FileChunk& chunk = message_.chunk();
+    const v1::FileChunk& chunk = message.chunk();
     if (!chunk.path().empty()) Begin(chunk.path());
     if (program_ != nullptr) {
       CheckModelSize(program_->size() + chunk.data().size());
@@ -187,28 +136,10 @@ class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSe
     program_->clear();
   }
 
-  void Restore() {
-    if (session_ == nullptr) {
-      Finish(ToStatus(Error(reason::kInvalidArgument, "the stream held no chunk")));
-      return;
-    }
-    const grpc::Status found = Guard([&] { store_.Find(session_->id()); });
-    if (!found.ok()) {
-      Finish(found);
-      return;
-    }
-    session_->Post([this] {
-      const grpc::Status status = Guard([&] {
-        ExecuteOnce(*session_, sequence_, payload_, response_, StopWithCall(*context_, *session_),
-                    [&](CommandScope& scope) { RestoreInto(scope); });
-      });
-      session_->Renew();
-      Finish(status);
-    });
-  }
+  uint64_t Hash() const override { return payload_; }
 
-  void RestoreInto(CommandScope& scope) {
-    if (has_tensors_) RestoreTensors(scope);
+  void Execute(CommandScope& scope, v1::RestoreSessionResponse& response) override {
+    if (has_tensors_) RestoreTensors(scope, response);
     for (const auto& [name, bytes] : programs_) {
       v1::ModelProto model;
       if (!model.ParseFromString(bytes)) {
@@ -217,12 +148,12 @@ class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSe
       }
       const std::string prefix = SavedPrefix(model).value_or(name + "/");
       LoadedProgram loaded = DecodeModel(std::move(model), name, prefix);
-      EncodeProgram(loaded.program, response_->add_programs());
+      EncodeProgram(loaded.program, response.add_programs());
       scope.transaction.LoadProgram(std::move(loaded.program), {}, false);
     }
   }
 
-  void RestoreTensors(CommandScope& scope) {
+  void RestoreTensors(CommandScope& scope, v1::RestoreSessionResponse& response) {
     std::vector<NamedTensor> tensors = tensors_->Finish();
     std::set<std::string> leaves;
     const auto found = tensors_->metadata().find(kLeavesKey);
@@ -237,17 +168,11 @@ class RestoreSessionReactor final : public grpc::ServerReadReactor<v1::RestoreSe
       const bool leaf = leaves.contains(name);
       one.emplace_back(name, std::move(tensor));
       for (const TensorInfo& info : scope.transaction.Put(std::move(one), leaf)) {
-        EncodeInfo(info, response_->add_tensors());
+        EncodeInfo(info, response.add_tensors());
       }
     }
   }
 
-  SessionStore& store_;
-  grpc::CallbackServerContext* const context_;
-  v1::RestoreSessionResponse* const response_;
-  v1::RestoreSessionRequest message_;
-  std::shared_ptr<Session> session_;
-  uint64_t sequence_ = 0;
   uint64_t payload_ = 1;
   std::unique_ptr<SafetensorsReader> tensors_;
   bool has_tensors_ = false;

@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <memory>
 #include <string>
 #include <utility>
 
-#include "rpc/execute.h"
 #include "rpc/model.h"
 #include "rpc/model_check.h"
 #include "rpc/service.h"
+#include "rpc/stream.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
@@ -48,64 +47,29 @@ v1::ModelProto ModelOf(v1::LoadProgramRequest& request) {
   return model;
 }
 
-class LoadProgramReactor final : public grpc::ServerReadReactor<v1::LoadProgramRequest> {
+class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadProgramResponse> {
  public:
-  LoadProgramReactor(SessionStore& store, grpc::CallbackServerContext* context,
-                     v1::LoadProgramResponse* response)
-      : store_(store), context_(context), response_(response) {
-    StartRead(&message_);
-  }
-
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      Load();
-      return;
-    }
-    const grpc::Status status = Guard([&] { Receive(); });
-    if (!status.ok()) {
-      Finish(status);
-      return;
-    }
-    StartRead(&message_);
-  }
-
-  void OnDone() override { delete this; }
+  using Upload::Upload;
 
  private:
-  void Receive() {
+  void Receive(v1::LoadProgramRequest& message) override {
+    Join(message.session_id(), message.sequence());
     if (first_) {
       first_ = false;
-      whole_ = std::move(message_);
+      whole_ = std::move(message);
     } else {
-      CheckModelSize(whole_.data().size() + message_.data().size());
-      whole_.mutable_data()->append(message_.data());
+      CheckModelSize(whole_.data().size() + message.data().size());
+      whole_.mutable_data()->append(message.data());
     }
-    store_.Find(whole_.session_id());  // nothing is collected for a session that is not there
   }
 
-  void Load() {
-    const grpc::Status found = Guard([&] { session_ = store_.Find(whole_.session_id()); });
-    if (!found.ok()) {
-      Finish(found);
-      return;
-    }
-    session_->Post([this] {
-      const grpc::Status status = Guard([&] {
-        const uint64_t sequence = whole_.sequence();
-        ExecuteOnce(*session_, sequence, sequence == 0 ? 0 : PayloadHash(whole_), response_,
-                    StopWithCall(*context_, *session_),
-                    [&](CommandScope& scope) { LoadInto(scope); });
-      });
-      session_->Renew();
-      Finish(status);
-    });
-  }
+  uint64_t Hash() const override { return PayloadHash(whole_); }
 
-  void LoadInto(CommandScope& scope) {
+  void Execute(CommandScope& scope, v1::LoadProgramResponse& response) override {
     const std::string prefix =
         whole_.has_parameter_prefix() ? whole_.parameter_prefix() : whole_.program() + "/";
     LoadedProgram loaded = DecodeModel(ModelOf(whole_), whole_.program(), prefix);
-    EncodeProgram(loaded.program, response_->mutable_program());
+    EncodeProgram(loaded.program, response.mutable_program());
     for (auto& [name, tensor] : loaded.initializers) {
       tensor = OnDevice(tensor, scope.session.stream());
     }
@@ -113,13 +77,8 @@ class LoadProgramReactor final : public grpc::ServerReadReactor<v1::LoadProgramR
                                   whole_.trainable());
   }
 
-  SessionStore& store_;
-  grpc::CallbackServerContext* const context_;
-  v1::LoadProgramResponse* const response_;
-  v1::LoadProgramRequest message_;
   v1::LoadProgramRequest whole_;
   bool first_ = true;
-  std::shared_ptr<Session> session_;
 };
 
 }  // namespace

@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "absl/hash/hash.h"
 #include "rpc/chunk.h"
-#include "rpc/execute.h"
 #include "rpc/service.h"
+#include "rpc/stream.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
@@ -23,42 +22,22 @@ struct Incoming {
   size_t received = 0;
 };
 
-class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
+class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> {
  public:
   PutStreamReactor(SessionStore& store, grpc::CallbackServerContext* context,
-                   grpc::ByteBuffer* response)
-      : store_(store), context_(context), response_(response) {
-    StartRead(&message_);
-  }
-
-  void OnReadDone(bool ok) override {
-    const grpc::Status status = Guard([&] { ok ? Receive() : CheckWhole(); });
-    if (!status.ok()) {
-      Finish(status);
-    } else if (ok) {
-      StartRead(&message_);
-    } else {
-      Bind();
-    }
-  }
-
-  void OnDone() override { delete this; }
+                   grpc::ByteBuffer* answer)
+      : Upload(store, context, &response_), answer_(answer) {}
 
  private:
-  void Receive() {
+  void Receive(grpc::ByteBuffer& message) override {
     v1::PutChunk header;
-    ReadPutChunk(message_, header, [&](size_t size) { return Destination(header, size); });
-    message_.Clear();
+    ReadPutChunk(message, header, [&](size_t size) { return Destination(header, size); });
+    message.Clear();
   }
 
   // Where the next `size` bytes go, after the header has been looked at.
   std::byte* Destination(const v1::PutChunk& header, size_t size) {
-    if (session_ == nullptr) {
-      session_ = store_.Find(header.session_id());
-      sequence_ = header.sequence();
-    } else {
-      store_.Find(session_->id());  // renews the lease, or says that the session has ended
-    }
+    Join(header.session_id(), header.sequence());
     if (!header.name().empty()) Begin(header);
     if (tensors_.empty()) throw Error(reason::kInvalidArgument, "the first chunk has no name");
     Incoming& last = tensors_.back();
@@ -77,11 +56,10 @@ class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> 
     CheckWhole();
     const TensorSpec spec = DecodeSpec(header.spec());
     tensors_.push_back(
-        {header.name(), header.requires_grad(), AllocateTensor(session_->stream(), spec)});
+        {header.name(), header.requires_grad(), AllocateTensor(session()->stream(), spec)});
   }
 
-  void CheckWhole() const {
-    if (session_ == nullptr && tensors_.empty()) return;
+  void CheckWhole() const override {
     if (tensors_.empty() || tensors_.back().received == tensors_.back().tensor.bytes()) return;
     const Incoming& last = tensors_.back();
     throw Error(reason::kShapeMismatch, fmt::format("tensor '{}' takes {} bytes, {} came",
@@ -89,29 +67,11 @@ class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> 
         .With("tensor", last.name);
   }
 
-  void Bind() {
-    if (session_ == nullptr) {
-      Finish(ToStatus(Error(reason::kInvalidArgument, "the stream held no chunk")));
-      return;
-    }
-    const grpc::Status found = Guard([&] { store_.Find(session_->id()); });
-    if (!found.ok()) {
-      Finish(found);
-      return;
-    }
-    session_->Post([this] {
-      const grpc::Status status = Guard([&] {
-        v1::PutResponse response;
-        ExecuteOnce(*session_, sequence_, sequence_ == 0 ? 0 : Hash(), &response,
-                    StopWithCall(*context_, *session_), [&](CommandScope& scope) {
-                      for (Incoming& incoming : tensors_) PutOne(scope, incoming, response);
-                    });
-        *response_ = ToBuffer(response);
-      });
-      session_->Renew();
-      Finish(status);
-    });
+  void Execute(CommandScope& scope, v1::PutResponse& response) override {
+    for (Incoming& incoming : tensors_) PutOne(scope, incoming, response);
   }
+
+  void Answer() override { *answer_ = ToBuffer(response_); }
 
   static void PutOne(CommandScope& scope, Incoming& incoming, v1::PutResponse& response) {
     std::vector<NamedTensor> one;
@@ -121,7 +81,7 @@ class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> 
     }
   }
 
-  uint64_t Hash() const {
+  uint64_t Hash() const override {
     uint64_t hash = absl::HashOf(std::string("PutStream"));
     for (const Incoming& incoming : tensors_) {
       const absl::string_view bytes(incoming.tensor.data<char>(), incoming.tensor.bytes());
@@ -131,12 +91,8 @@ class PutStreamReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> 
     return hash;
   }
 
-  SessionStore& store_;
-  grpc::CallbackServerContext* const context_;
-  grpc::ByteBuffer* const response_;
-  grpc::ByteBuffer message_;
-  std::shared_ptr<Session> session_;
-  uint64_t sequence_ = 0;
+  grpc::ByteBuffer* const answer_;
+  v1::PutResponse response_;
   std::vector<Incoming> tensors_;
 };
 
