@@ -67,9 +67,9 @@ build/clients.stamp: deploy/packages/clients.txt | setup
 	@scripts/packages.sh $<
 	@touch $@
 
-test-gradients: stubs build/gradients.stamp  ## gradients of every differentiable operator
+test-gradients: stubs build/gradients.stamp  ## gradients of operators, random programs and models, and PyTorch's
 	@rm -f build/gradients.txt
-	@$(TEST) build gradients programs; status=$$?; cat build/gradients.txt; exit $$status
+	@$(TEST) build gradients programs models; status=$$?; cat build/gradients.txt; exit $$status
 
 test-programs: stubs build/gradients.stamp  ## gradients of random programs against PyTorch's
 	@$(TEST) build programs

@@ -43,6 +43,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "clients": [*pytest, "tests/clients"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
         "programs": [*pytest, "tests/conformance/random_programs_test.py"],
+        "models": [*pytest, "-rP", "tests/conformance/model_gradients_test.py"],
     }[part]
 
 
@@ -55,8 +56,9 @@ TARGETS = {
     "clients": "gradwire-server gradwire_client",
     "gradients": "gradwire-server",
     "programs": "gradwire-server",
+    "models": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients", "programs"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients", "programs", "models"]
 
 
 def environment(preset: str) -> dict[str, str]:
