@@ -137,6 +137,17 @@ void ListPrograms(CommandScope& scope, const v1::ListProgramsRequest&,
   }
 }
 
+void DescribeProgram(CommandScope& scope, const v1::DescribeProgramRequest& request,
+                     v1::DescribeProgramResponse* response) {
+  DescribeArgs args{request.program(), {}, {request.dims().begin(), request.dims().end()}};
+  for (const auto& [name, spec] : request.inputs()) args.inputs[name] = DecodeSpec(spec);
+  const ProgramDescription description = scope.transaction.DescribeProgram(args);
+  EncodeProgram(*description.program, response->mutable_program());
+  for (const auto& [name, spec] : description.values) {
+    EncodeValueInfo(InfoOf(name, spec), response->add_values());
+  }
+}
+
 void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,
                    v1::UnloadProgramResponse*) {
   scope.transaction.UnloadProgram(request.program());

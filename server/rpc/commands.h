@@ -54,6 +54,8 @@ void ZeroGrad(CommandScope& scope, const v1::ZeroGradRequest& request,
               v1::ZeroGradResponse* response);
 void ListPrograms(CommandScope& scope, const v1::ListProgramsRequest& request,
                   v1::ListProgramsResponse* response);
+void DescribeProgram(CommandScope& scope, const v1::DescribeProgramRequest& request,
+                     v1::DescribeProgramResponse* response);
 void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,
                    v1::UnloadProgramResponse* response);
 void GetGraph(CommandScope& scope, const v1::GetGraphRequest& request,

@@ -147,7 +147,7 @@ class RestoreSessionReactor final
                                                        kProgramFolder, name, kProgramSuffix));
       }
       const std::string prefix = SavedPrefix(model).value_or(name + "/");
-      LoadedProgram loaded = DecodeModel(std::move(model), name, prefix);
+      LoadedProgram loaded = DecodeModel(std::move(model), name, prefix, scope.session.stream());
       EncodeProgram(loaded.program, response.add_programs());
       scope.transaction.LoadProgram(std::move(loaded.program), {}, false);
     }

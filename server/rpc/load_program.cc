@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "rpc/model.h"
 #include "rpc/model_check.h"
 #include "rpc/service.h"
@@ -26,22 +28,22 @@ void ImportMissing(v1::ModelProto& model) {
   }
 }
 
-// What the chunks of a call amount to: the first message with all data appended.
-v1::ModelProto ModelOf(v1::LoadProgramRequest& request) {
+// The model of a call: `head` is its first message, `data` that of all messages.
+v1::ModelProto ModelOf(v1::LoadProgramRequest& head, const std::string& data) {
   v1::ModelProto model;
-  if (request.has_graph()) {
-    if (!request.data().empty()) {
+  if (head.has_graph()) {
+    if (!data.empty()) {
       throw Error(reason::kInvalidArgument, "give either `graph` or a model in `data`");
     }
     model.set_ir_version(kMaxIrVersion);
-    *model.mutable_graph() = std::move(*request.mutable_graph());
-    *model.mutable_opset_import() = request.opset_import();
+    *model.mutable_graph() = std::move(*head.mutable_graph());
+    *model.mutable_opset_import() = head.opset_import();
     ImportMissing(model);
     return model;
   }
-  if (!model.ParseFromString(request.data())) {
+  if (!model.ParseFromString(data)) {
     throw Error(reason::kInvalidModel,
-                fmt::format("the {} bytes are not an onnx.ModelProto", request.data().size()));
+                fmt::format("the {} bytes are not an onnx.ModelProto", data.size()));
   }
   if (!model.has_graph()) throw Error(reason::kInvalidModel, "the model has no graph");
   return model;
@@ -53,32 +55,53 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
 
  private:
   void Receive(v1::LoadProgramRequest& message) override {
+    const bool first = session() == nullptr;
     Join(message.session_id(), message.sequence());
-    if (first_) {
-      first_ = false;
-      whole_ = std::move(message);
-    } else {
-      CheckModelSize(whole_.data().size() + message.data().size());
-      whole_.mutable_data()->append(message.data());
-    }
+    payload_ = absl::HashOf(payload_, PayloadHash(message));
+    const bool has_external = message.has_external();
+    const std::string data = std::move(*message.mutable_data());
+    const v1::FileChunk external = std::move(*message.mutable_external());
+    if (first) head_ = std::move(message);
+    if (!data.empty()) Append(data);
+    if (!has_external) return;
+    Decode();
+    loaded_->external.Receive(external);
   }
 
-  uint64_t Hash() const override { return PayloadHash(whole_); }
+  void Append(const std::string& data) {
+    if (loaded_.has_value()) {
+      throw Error(reason::kInvalidArgument, "the model's `data` comes before `external`");
+    }
+    CheckModelSize(data_.size() + data.size());
+    data_.append(data);
+  }
+
+  void Decode() {
+    if (loaded_.has_value()) return;
+    const std::string prefix =
+        head_.has_parameter_prefix() ? head_.parameter_prefix() : head_.program() + "/";
+    v1::ModelProto model = ModelOf(head_, data_);
+    std::string().swap(data_);
+    loaded_ = DecodeModel(std::move(model), head_.program(), prefix, session()->stream());
+  }
+
+  void Complete() override {
+    Decode();
+    loaded_->external.CheckComplete();
+  }
+
+  uint64_t Hash() const override { return payload_; }
 
   void Execute(CommandScope& scope, v1::LoadProgramResponse& response) override {
-    const std::string prefix =
-        whole_.has_parameter_prefix() ? whole_.parameter_prefix() : whole_.program() + "/";
-    LoadedProgram loaded = DecodeModel(ModelOf(whole_), whole_.program(), prefix);
-    EncodeProgram(loaded.program, response.mutable_program());
-    for (auto& [name, tensor] : loaded.initializers) {
-      tensor = OnDevice(tensor, scope.session.stream());
-    }
-    scope.transaction.LoadProgram(std::move(loaded.program), std::move(loaded.initializers),
-                                  whole_.trainable());
+    EncodeProgram(loaded_->program, response.mutable_program());
+    scope.transaction.LoadProgram(std::move(loaded_->program), std::move(loaded_->initializers),
+                                  head_.trainable());
   }
 
-  v1::LoadProgramRequest whole_;
-  bool first_ = true;
+  v1::LoadProgramRequest head_;  // the first message, without what may be large
+  std::string data_;
+  std::optional<LoadedProgram> loaded_;
+  uint64_t payload_ = 1;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -95,28 +96,6 @@ std::vector<ValueInfo> DecodeValueInfos(const Protos& protos, const char* kind,
   return infos;
 }
 
-void EncodeValueInfo(const ValueInfo& info, v1::ValueInfoProto* proto) {
-  proto->set_name(info.name);
-  v1::TypeProto::Tensor& tensor = *proto->mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(static_cast<int>(info.dtype));
-  if (!info.dims.has_value()) return;
-  tensor.mutable_shape();
-  for (const ValueInfo::Dim& dim : *info.dims) {
-    auto& to = *tensor.mutable_shape()->add_dim();
-    if (dim.extent.has_value()) {
-      to.set_dim_value(*dim.extent);
-    } else if (!dim.name.empty()) {
-      to.set_dim_param(dim.name);
-    }
-  }
-}
-
-ValueInfo InfoOf(const std::string& name, const TensorSpec& spec) {
-  ValueInfo info{name, spec.dtype, std::vector<ValueInfo::Dim>()};
-  for (const int64_t extent : spec.dims) info.dims->push_back({extent, ""});
-  return info;
-}
-
 void SetMetadata(v1::ModelProto& model, const std::string& key, const std::string& value) {
   for (auto& entry : *model.mutable_metadata_props()) {
     if (entry.key() != key) continue;
@@ -128,31 +107,54 @@ void SetMetadata(v1::ModelProto& model, const std::string& key, const std::strin
   entry.set_value(value);
 }
 
-Tensor DecodeInitializer(const v1::TensorProto& proto) {
-  try {
-    return DecodeHost(proto);
-  } catch (Error& error) {
-    error.Prefix(fmt::format("initializer '{}': ", proto.name())).With("tensor", proto.name());
-    throw;
-  }
+// The array of an initializer, whose bytes may be still to come.
+Tensor DecodeInitializer(const v1::TensorProto& proto, Stream& stream, ExternalData& external) {
+  if (proto.data_location() != v1::TensorProto::EXTERNAL) return Decode(proto, stream);
+  v1::TensorSpec spec;
+  spec.set_data_type(proto.data_type());
+  *spec.mutable_dims() = proto.dims();
+  Tensor tensor = AllocateTensor(stream, DecodeSpec(spec));
+  external.Expect(proto, tensor);
+  return tensor;
 }
 
-// The model with its initializers turned into inputs.
-std::string WithoutWeights(v1::ModelProto model, const std::string& parameter_prefix) {
+// Takes the initializers out of a graph; each is given back as soon as its bytes are copied.
+std::vector<NamedTensor> TakeInitializers(v1::GraphProto& graph, Stream& stream,
+                                          ExternalData& external) {
+  std::vector<std::unique_ptr<v1::TensorProto>> protos(
+      static_cast<size_t>(graph.initializer_size()));
+  for (size_t i = protos.size(); i-- > 0;) {
+    protos[i].reset(graph.mutable_initializer()->ReleaseLast());
+  }
+  std::vector<NamedTensor> tensors;
+  for (auto& proto : protos) {
+    try {
+      tensors.emplace_back(proto->name(), DecodeInitializer(*proto, stream, external));
+    } catch (Error& error) {
+      if (error.metadata().contains("tensor")) throw;
+      error.Prefix(fmt::format("tensor '{}': ", proto->name())).With("tensor", proto->name());
+      throw;
+    }
+    proto.reset();
+  }
+  return tensors;
+}
+
+// The model, from which its initializers were taken, with these as inputs.
+std::string WithoutWeights(v1::ModelProto model, const std::vector<NamedTensor>& initializers,
+                           const std::string& parameter_prefix) {
   v1::GraphProto& graph = *model.mutable_graph();
   std::set<std::string> inputs;
   for (const auto& input : graph.input()) inputs.insert(input.name());
-  for (const auto& initializer : graph.initializer()) {
-    if (inputs.contains(initializer.name())) continue;
-    EncodeValueInfo(InfoOf(initializer.name(), DecodeSpec(initializer)), graph.add_input());
+  nlohmann::json parameters = nlohmann::json::array();
+  for (const auto& [name, tensor] : initializers) {
+    parameters.push_back(name);
+    if (!inputs.contains(name)) EncodeValueInfo(InfoOf(name, tensor.spec()), graph.add_input());
   }
-  if (graph.initializer_size() > 0) {
-    nlohmann::json parameters = nlohmann::json::array();
-    for (const auto& initializer : graph.initializer()) parameters.push_back(initializer.name());
+  if (!initializers.empty()) {
     SetMetadata(model, kPrefixKey, parameter_prefix);
     SetMetadata(model, kParametersKey, parameters.dump());
   }
-  graph.clear_initializer();
   return model.SerializeAsString();
 }
 
@@ -170,7 +172,7 @@ std::set<std::string> SavedParameters(const v1::ModelProto& model) {
 }
 
 LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
-                          const std::string& parameter_prefix) {
+                          const std::string& parameter_prefix, Stream& stream) {
   // Before IR version 3 there were no imports: all models meant the first opset.
   if (model.ir_version() < 3 && model.opset_import().empty()) {
     model.add_opset_import()->set_version(1);
@@ -180,17 +182,15 @@ LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
   LoadedProgram loaded;
   loaded.program.name = name;
   loaded.program.nodes = ExpandNodes(model);
+  loaded.initializers = TakeInitializers(*model.mutable_graph(), stream, loaded.external);
   std::set<std::string> parameters = SavedParameters(model);
-  for (const auto& initializer : graph.initializer()) {
-    parameters.insert(initializer.name());
-    loaded.initializers.emplace_back(initializer.name(), DecodeInitializer(initializer));
-  }
+  for (const auto& [initializer, tensor] : loaded.initializers) parameters.insert(initializer);
   for (const std::string& parameter : parameters) {
     loaded.program.parameters[parameter] = parameter_prefix + parameter;
   }
   loaded.program.inputs = DecodeValueInfos(graph.input(), "input", parameters);
   loaded.program.outputs = DecodeValueInfos(graph.output(), "output");
-  loaded.program.onnx = WithoutWeights(std::move(model), parameter_prefix);
+  loaded.program.onnx = WithoutWeights(std::move(model), loaded.initializers, parameter_prefix);
   return loaded;
 }
 
@@ -248,20 +248,45 @@ NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports, int 
 
 void CheckModelSize(size_t bytes) {
   if (bytes <= INT32_MAX) return;
-  throw Error(reason::kInvalidModel,
-              fmt::format("a model has at most {} bytes, {} came: put its weights with PutStream",
-                          INT32_MAX, bytes));
+  throw Error(
+      reason::kInvalidModel,
+      fmt::format("a model has at most {} bytes, {} came: keep its weights in external data",
+                  INT32_MAX, bytes));
 }
 
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
-                          const std::string& parameter_prefix) {
+                          const std::string& parameter_prefix, Stream& stream) {
   try {
-    return DecodeWhole(std::move(model), name, parameter_prefix);
+    return DecodeWhole(std::move(model), name, parameter_prefix, stream);
   } catch (const Error& error) {
     if (error.code() != Code::kInvalidArgument) throw;
     Error invalid(reason::kInvalidModel, error.message());
     for (const auto& [key, value] : error.metadata()) invalid.With(key, value);
     throw invalid;
+  }
+}
+
+ValueInfo InfoOf(const std::string& name, const std::optional<TensorSpec>& spec) {
+  if (!spec.has_value()) return {name, DType::kUndefined, std::nullopt};
+  ValueInfo info{name, spec->dtype, std::vector<ValueInfo::Dim>()};
+  for (const int64_t extent : spec->dims) info.dims->push_back({extent, ""});
+  return info;
+}
+
+void EncodeValueInfo(const ValueInfo& info, v1::ValueInfoProto* proto) {
+  proto->set_name(info.name);
+  if (info.dtype == DType::kUndefined) return;
+  v1::TypeProto::Tensor& tensor = *proto->mutable_type()->mutable_tensor_type();
+  tensor.set_elem_type(static_cast<int>(info.dtype));
+  if (!info.dims.has_value()) return;
+  tensor.mutable_shape();
+  for (const ValueInfo::Dim& dim : *info.dims) {
+    auto& to = *tensor.mutable_shape()->add_dim();
+    if (dim.extent.has_value()) {
+      to.set_dim_value(*dim.extent);
+    } else if (!dim.name.empty()) {
+      to.set_dim_param(dim.name);
+    }
   }
 }
 
@@ -272,6 +297,10 @@ void EncodeProgram(const Program& program, v1::ProgramInfo* proto) {
   for (const auto& [initializer, name] : program.parameters) proto->add_parameters(name);
   for (std::string& op : program.Operators()) *proto->add_operators() = std::move(op);
   for (std::string& op : program.Unsupported()) *proto->add_unsupported() = std::move(op);
+  for (std::string& op : program.NotDifferentiable()) {
+    *proto->add_not_differentiable() = std::move(op);
+  }
+  for (std::string& dim : program.DynamicDims()) *proto->add_dynamic_dims() = std::move(dim);
 }
 
 }  // namespace gradwire::rpc

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gradwire/v1/gradwire.pb.h"
+#include "rpc/external_data.h"
 #include "session/program.h"
 #include "session/transaction.h"
 
@@ -24,22 +25,28 @@ v1::AttributeProto::AttributeType TypeOf(const v1::AttributeProto& proto);
 NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports, int index,
                    const std::string& label);
 
-// A program and the arrays of its initializers, on the host.
+// A program, the arrays of its initializers by the model's names, and those bytes of them that are
+// still to come.
 struct LoadedProgram {
   Program program;
   std::vector<NamedTensor> initializers;
+  ExternalData external;
 };
 // Throws INVALID_MODEL for more bytes than a Protocol Buffers message can have.
 void CheckModelSize(size_t bytes);
 
 // Throws INVALID_MODEL for what is not a well-formed model (model_check.h says which), has a
 // malformed array or type, or functions that cannot be expanded (functions.h).
+// Initializers are allocated on `stream`.
 LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
-                          const std::string& parameter_prefix);
+                          const std::string& parameter_prefix, Stream& stream);
 
 // Where a program that SaveSession wrote had its parameters.
 std::optional<std::string> SavedPrefix(const v1::ModelProto& model);
 
+// A value whose spec is known, or not.
+ValueInfo InfoOf(const std::string& name, const std::optional<TensorSpec>& spec);
+void EncodeValueInfo(const ValueInfo& info, v1::ValueInfoProto* proto);
 void EncodeProgram(const Program& program, v1::ProgramInfo* proto);
 
 // The recorded graph behind a value, which is its one output.

@@ -59,7 +59,9 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
         {header.name(), header.requires_grad(), AllocateTensor(session()->stream(), spec)});
   }
 
-  void CheckWhole() const override {
+  void Complete() override { CheckWhole(); }
+
+  void CheckWhole() const {
     if (tensors_.empty() || tensors_.back().received == tensors_.back().tensor.bytes()) return;
     const Incoming& last = tensors_.back();
     throw Error(reason::kShapeMismatch, fmt::format("tensor '{}' takes {} bytes, {} came",

@@ -67,6 +67,7 @@ class Service final : public RawService {
   GRADWIRE_UNARY(Step)
   GRADWIRE_UNARY(ZeroGrad)
   GRADWIRE_UNARY(ListPrograms)
+  GRADWIRE_UNARY(DescribeProgram)
   GRADWIRE_UNARY(UnloadProgram)
   GRADWIRE_UNARY(Run)
   GRADWIRE_UNARY(GetGraph)

@@ -38,8 +38,8 @@ class Upload : public grpc::ServerReadReactor<Message> {
  protected:
   // Takes in one message, and says with Join whose it is. May throw.
   virtual void Receive(Message& message) = 0;
-  // Throws when what came is not whole.
-  virtual void CheckWhole() const {}
+  // The last message has come. Throws when what came is not whole.
+  virtual void Complete() {}
   // Of all that came, for retries.
   virtual uint64_t Hash() const = 0;
   virtual void Execute(CommandScope& scope, Response& response) = 0;
@@ -62,7 +62,7 @@ class Upload : public grpc::ServerReadReactor<Message> {
  private:
   void End() {
     if (session_ == nullptr) throw Error(reason::kInvalidArgument, "the stream held no chunk");
-    CheckWhole();
+    Complete();
     store_.Find(session_->id());
   }
 

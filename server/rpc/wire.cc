@@ -70,7 +70,8 @@ TensorSpec DecodeSpec(const v1::TensorProto& proto) {
   const TensorSpec spec = SpecOf(proto);
   if (proto.data_location() == v1::TensorProto::EXTERNAL) {
     throw Error(reason::kInvalidArgument,
-                "external data is not read: send the array itself (raw_data)");
+                "external data is for a program's initializers only: send the array itself "
+                "(raw_data)");
   }
   if (proto.has_raw_data() && static_cast<int64_t>(proto.raw_data().size()) != spec.bytes()) {
     WrongSize(spec, static_cast<int64_t>(proto.raw_data().size()), "raw_data");

@@ -74,18 +74,36 @@ ProgramPtr Transaction::FindProgram(const std::string& name) const {
       .With("program", name);
 }
 
-void Transaction::TraceNodes(const std::vector<NodeDef>& nodes, Environment& environment,
-                             const std::function<Value(const std::string&)>& look_outside) {
+void Transaction::TraceEach(const Program* program, const std::vector<NodeDef>& nodes,
+                            const std::function<void(const NodeDef&)>& trace) {
+  Origin& origin = Trace::Current().origin();
   for (const NodeDef& node : nodes) {
-    trace_.origin().node = node.index;
+    origin.node = node.index;
     try {
-      TraceNode(node, environment, look_outside);
+      trace(node);
     } catch (Error& error) {
       Place(error, node);
+      if (program != nullptr) error.Prefix(fmt::format("program '{}': ", program->name));
       throw;
     }
   }
-  trace_.origin().node = -1;
+  origin.node = -1;
+}
+
+void Transaction::CheckInputs(const Program& program, const Environment& feeds,
+                              const std::map<std::string, std::string>& bindings) const {
+  for (const ValueInfo& input : program.inputs) {
+    const auto fed = feeds.find(input.name);
+    const Value* value = fed != feeds.end() ? &fed->second : Find(BoundName(bindings, input.name));
+    if (value != nullptr) CheckDeclared("input", input, value->spec());
+  }
+}
+
+void Transaction::CheckOutputs(const Program& program, const Environment& made) {
+  for (const ValueInfo& output : program.outputs) {
+    const auto found = made.find(output.name);
+    if (found != made.end()) CheckDeclared("output", output, found->second.spec());
+  }
 }
 
 ForwardResult Transaction::Forward(ForwardArgs args) {
@@ -100,12 +118,10 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
     const bool own = parameter != program->parameters.end() && !args.bindings.contains(name);
     return Look(own ? parameter->second : BoundName(args.bindings, name));
   };
-  try {
-    TraceNodes(nodes, environment, look_outside);
-  } catch (Error& error) {
-    if (program) error.Prefix(fmt::format("program '{}': ", program->name));
-    throw;
-  }
+  if (program) CheckInputs(*program, environment, args.bindings);
+  TraceEach(program.get(), nodes,
+            [&](const NodeDef& node) { TraceNode(node, environment, look_outside); });
+  if (program) CheckOutputs(*program, environment);
   const auto result_of = [&](const std::string& name) {
     const auto inside = environment.find(name);
     return inside != environment.end() ? inside->second : look_outside(name);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 namespace gradwire {
@@ -47,18 +48,45 @@ void Place(Error& error, const NodeDef& node) {
   if (!node.label.empty()) error.With("node_name", node.label);
 }
 
+void CheckDeclared(const char* kind, const ValueInfo& info, const TensorSpec& spec) {
+  if (info.dtype == DType::kUndefined || info.dtype == spec.dtype) return;
+  throw Error(reason::kDtypeMismatch, fmt::format("{} '{}' is declared {}, got {}", kind, info.name,
+                                                  Name(info.dtype), ToString(spec)))
+      .With("tensor", info.name);
+}
+
 std::vector<std::string> Program::Operators() const {
-  std::set<std::string> names;
-  for (const NodeDef& node : nodes) names.insert(FullName(node));
-  return {names.begin(), names.end()};
+  return NamesWhere([](const NodeDef&) { return true; });
 }
 
 std::vector<std::string> Program::Unsupported() const {
+  return NamesWhere([](const NodeDef& node) { return node.refusal.has_value(); });
+}
+
+std::vector<std::string> Program::NotDifferentiable() const {
+  return NamesWhere(
+      [](const NodeDef& node) { return !node.refusal.has_value() && !HasGradient(*node.op); });
+}
+
+std::vector<std::string> Program::NamesWhere(
+    const std::function<bool(const NodeDef&)>& wanted) const {
   std::set<std::string> names;
   for (const NodeDef& node : nodes) {
-    if (node.refusal.has_value()) names.insert(FullName(node));
+    if (wanted(node)) names.insert(FullName(node));
   }
   return {names.begin(), names.end()};
+}
+
+std::vector<std::string> Program::DynamicDims() const {
+  std::vector<std::string> names;
+  for (const ValueInfo& input : inputs) {
+    if (!input.dims.has_value()) continue;
+    for (const ValueInfo::Dim& dim : *input.dims) {
+      const bool seen = std::find(names.begin(), names.end(), dim.name) != names.end();
+      if (!dim.name.empty() && !seen) names.push_back(dim.name);
+    }
+  }
+  return names;
 }
 
 }  // namespace gradwire

@@ -2,6 +2,7 @@
 #ifndef GRADWIRE_SESSION_PROGRAM_H_
 #define GRADWIRE_SESSION_PROGRAM_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -48,6 +49,11 @@ struct ValueInfo {
   std::optional<std::vector<Dim>> dims;
 };
 
+// `kind` is "input" or "output". Throws DTYPE_MISMATCH where the declared element type is another.
+// Extents are not compared: many a model declares the batch that it was exported with, and the
+// nodes check their shapes.
+void CheckDeclared(const char* kind, const ValueInfo& info, const TensorSpec& spec);
+
 struct Program {
   std::string name;
   std::vector<NodeDef> nodes;
@@ -58,9 +64,16 @@ struct Program {
   // The program as an onnx.ModelProto whose initializers are inputs; for SaveSession.
   std::string onnx;
 
-  // Operators used, and those that cannot run here, as OP or DOMAIN::OP; sorted, each once.
+  // Operators used, those that cannot run here, and those of the others that no gradient flows
+  // through, as OP or DOMAIN::OP; sorted, each once.
   std::vector<std::string> Operators() const;
   std::vector<std::string> Unsupported() const;
+  std::vector<std::string> NotDifferentiable() const;
+  // Names of the extents that inputs leave open, in order of appearance.
+  std::vector<std::string> DynamicDims() const;
+
+ private:
+  std::vector<std::string> NamesWhere(const std::function<bool(const NodeDef&)>& wanted) const;
 };
 using ProgramPtr = std::shared_ptr<const Program>;
 

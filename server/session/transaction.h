@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -50,6 +51,19 @@ struct ForwardArgs {
 struct ForwardResult {
   std::vector<TensorInfo> outputs;
   std::vector<NamedValue> fetched;
+};
+
+// What is known of a program's inputs: specs by name, and extents of named dimensions.
+struct DescribeArgs {
+  std::string program;
+  std::map<std::string, TensorSpec> inputs;
+  std::map<std::string, int64_t> dims;
+};
+struct ProgramDescription {
+  ProgramPtr program;
+  // Inputs, parameters and what the nodes make, in this order; none where a spec depends on
+  // elements of an input, on an input of unknown spec, or on an operator that cannot run here.
+  std::vector<std::pair<std::string, std::optional<TensorSpec>>> values;
 };
 
 // A seed by the root's name: another tensor's name, or the array.
@@ -105,6 +119,9 @@ class Transaction {
   void ZeroGrad(const std::vector<std::string>& parameters);
   void LoadProgram(Program program, std::vector<NamedTensor> initializers, bool trainable);
   void UnloadProgram(const std::string& name);
+  // Traces a program without inputs' elements; nothing changes. Throws what Forward would for the
+  // same specs, and INVALID_ARGUMENT for a name that no input or dimension has.
+  ProgramDescription DescribeProgram(const DescribeArgs& args);
   // The tensor itself, its graph behind it.
   Value GetGraph(const std::string& name) const;
 
@@ -131,10 +148,17 @@ class Transaction {
                       std::span<const Value> inputs, const BackwardOptions& options);
   TensorInfo Accumulate(const std::string& name, const Value& gradient);
   ProgramPtr FindProgram(const std::string& name) const;
-  void TraceNode(const NodeDef& node, Environment& environment,
-                 const std::function<Value(const std::string&)>& look_outside);
-  void TraceNodes(const std::vector<NodeDef>& nodes, Environment& environment,
-                  const std::function<Value(const std::string&)>& look_outside);
+  static void TraceNode(const NodeDef& node, Environment& environment,
+                        const std::function<Value(const std::string&)>& look_outside);
+  // Says in an error of `trace` which node it was, and of which program where there is one.
+  static void TraceEach(const Program* program, const std::vector<NodeDef>& nodes,
+                        const std::function<void(const NodeDef&)>& trace);
+  void CheckInputs(const Program& program, const Environment& feeds,
+                   const std::map<std::string, std::string>& bindings) const;
+  static void CheckOutputs(const Program& program, const Environment& made);
+  static void InferNode(const NodeDef& node, Environment& environment,
+                        std::set<std::string>& unknown,
+                        const std::function<Value(const std::string&)>& look_outside);
 
   Session& session_;
   // Name -> new binding, or nothing for an unbound name.

@@ -143,49 +143,49 @@ def _(m: onnx.ModelProto) -> None:
     m.opset_import[0].version = -1
 
 
-@breaks("too few bytes", "initializer 'w': .*float32.3,2. takes 24 bytes, raw_data holds 23")
+@breaks("too few bytes", "tensor 'w': .*float32.3,2. takes 24 bytes, raw_data holds 23")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].raw_data = m.graph.initializer[0].raw_data[:-1]
 
 
-@breaks("too many bytes", "initializer 'w': .*takes 24 bytes, raw_data holds 28")
+@breaks("too many bytes", "tensor 'w': .*takes 24 bytes, raw_data holds 28")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].raw_data += bytes(4)
 
 
-@breaks("too few entries", "initializer 'w': .*takes 24 bytes, float_data holds 20")
+@breaks("too few entries", "tensor 'w': .*takes 24 bytes, float_data holds 20")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].ClearField("raw_data")
     m.graph.initializer[0].float_data.extend([1.0] * 5)
 
 
-@breaks("no bytes for much", "initializer 'w': .*takes 4294967296 bytes")
+@breaks("no bytes for much", "tensor 'w': .*takes 4294967296 bytes")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].ClearField("raw_data")
     m.graph.initializer[0].dims[:] = [1 << 30]
 
 
-@breaks("absurd extent", "initializer 'w': shape .* is larger than 2.48 bytes")
+@breaks("absurd extent", "tensor 'w': shape .* is larger than 2.48 bytes")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].dims[:] = [1 << 62]
 
 
-@breaks("absurd product", "initializer 'w': shape .* is larger than 2.48 bytes")
+@breaks("absurd product", "tensor 'w': shape .* is larger than 2.48 bytes")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].dims[:] = [1 << 31, 1 << 31, 0]
 
 
-@breaks("negative extent", "initializer 'w': shape .* has a negative extent")
+@breaks("negative extent", "tensor 'w': shape .* has a negative extent")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].dims[:] = [-3, -2]
 
 
-@breaks("rank of a hundred", "initializer 'w': a shape has at most 64 dimensions, got 100")
+@breaks("rank of a hundred", "tensor 'w': a shape has at most 64 dimensions, got 100")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].dims[:] = [1] * 100
 
 
-@breaks("unknown element type", "initializer 'w': data_type 77 is not an ONNX element type")
+@breaks("unknown element type", "tensor 'w': data_type 77 is not an ONNX element type")
 def _(m: onnx.ModelProto) -> None:
     m.graph.initializer[0].data_type = 77
 

@@ -85,24 +85,42 @@ def assemble(chunks: Iterable[pb.FetchChunk], total: int, progress: bool | None)
     return result
 
 
-def model_chunks(first: pb.LoadProgramRequest, model: bytes) -> Iterator[pb.LoadProgramRequest]:
-    """The messages that load a serialized model: `first` carries all but the data."""
+def model_chunks(
+    first: pb.LoadProgramRequest, model: bytes, external: Mapping[str, Path], progress: bool | None
+) -> Iterator[pb.LoadProgramRequest]:
+    """The messages that load a serialized model and its files of external data; `first` carries all but the data."""
     view = memoryview(model)
-    first.data = bytes(view[:CHUNK_BYTES])
-    yield first
-    for start in range(CHUNK_BYTES, len(view), CHUNK_BYTES):
-        yield pb.LoadProgramRequest(data=bytes(view[start : start + CHUNK_BYTES]))
+    total = len(view) + sum(path.stat().st_size for path in external.values())
+    with progress_bar(total, "load", progress) as bar:
+        first.data = bytes(view[:CHUNK_BYTES])
+        yield first
+        bar.update(len(first.data))
+        for start in range(CHUNK_BYTES, len(view), CHUNK_BYTES):
+            data = bytes(view[start : start + CHUNK_BYTES])
+            yield pb.LoadProgramRequest(data=data)
+            bar.update(len(data))
+        for location, path in external.items():
+            for chunk in _file_parts(location, path):
+                yield pb.LoadProgramRequest(external=chunk)
+                bar.update(len(chunk.data))
+
+
+def _file_parts(name: str, path: Path) -> Iterator[pb.FileChunk]:
+    """A file, sent under a name."""
+    head: dict[str, Any] = {"path": name}
+    with path.open("rb") as file:
+        while (data := file.read(CHUNK_BYTES)) or head:
+            yield pb.FileChunk(data=data, **head)
+            head = {}
 
 
 def file_chunks(session_id: str, sequence: int, directory: Path) -> Iterator[pb.RestoreSessionRequest]:
     """The messages that restore the files under `directory`."""
     first: dict[str, Any] = {"session_id": session_id, "sequence": sequence}
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        head: dict[str, Any] = {"path": path.relative_to(directory).as_posix()}
-        with path.open("rb") as file:
-            while (data := file.read(CHUNK_BYTES)) or head:
-                yield pb.RestoreSessionRequest(chunk=pb.FileChunk(data=data, **head), **first)
-                head, first = {}, {}
+        for chunk in _file_parts(path.relative_to(directory).as_posix(), path):
+            yield pb.RestoreSessionRequest(chunk=chunk, **first)
+            first = {}
 
 
 def write_files(chunks: Iterable[pb.FileChunk], directory: Path) -> list[Path]:

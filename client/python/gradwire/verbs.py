@@ -195,8 +195,14 @@ class Verbs:
         opset: Mapping[str, int] | None = None,
         parameter_prefix: str | None = None,
         trainable: bool = False,
+        external: Mapping[str, Path] | None = None,
+        progress: bool | None = None,
     ) -> pb.ProgramInfo:
-        """Loads a serialized ONNX model of any size, or a graph of nodes, under a name. Raises InvalidModel."""
+        """Loads a serialized ONNX model, or a graph of nodes, under a name.
+
+        `external`: files by the location under which initializers are kept there (`gradwire.external.files` finds them).
+        Raises InvalidModel.
+        """
         sequence = self._next_sequence()
 
         def messages() -> Iterator[pb.LoadProgramRequest]:
@@ -209,7 +215,7 @@ class Verbs:
                 parameter_prefix=parameter_prefix,
                 trainable=trainable,
             )
-            return transfer.model_chunks(first, model or b"")
+            return transfer.model_chunks(first, model or b"", external or {}, progress)
 
         with self._lock:
             self._before_call()
@@ -220,6 +226,14 @@ class Verbs:
         """The loaded programs."""
         response: pb.ListProgramsResponse = self._call("ListPrograms", pb.ListProgramsRequest())
         return list(response.programs)
+
+    def describe_program(
+        self, program: str, *, inputs: Mapping[str, pb.TensorSpec] | None = None, dims: Mapping[str, int] | None = None
+    ) -> pb.DescribeProgramResponse:
+        """What a program is and needs, and the shapes in it, given those of inputs and the extents of named dimensions."""
+        request = pb.DescribeProgramRequest(program=program, inputs=inputs, dims=dims)
+        response: pb.DescribeProgramResponse = self._call("DescribeProgram", request)
+        return response
 
     def unload_program(self, program: str) -> None:
         """Forgets a program; its parameters stay bound."""
