@@ -46,7 +46,7 @@ run: build  ## serve until Ctrl-C
 
 test:  ## everything; ends with 'N passed, N failed'
 	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops e2e onnx clients
+	@$(TEST) build tools lint unit ops e2e onnx gradients clients
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit
@@ -69,7 +69,7 @@ build/clients.stamp: deploy/packages/clients.txt | setup
 
 test-gradients: stubs build/gradients.stamp  ## gradients of operators, random programs and models, and PyTorch's
 	@rm -f build/gradients.txt
-	@$(TEST) build gradients programs models; status=$$?; cat build/gradients.txt; exit $$status
+	@$(TEST) build gradcheck programs models; status=$$?; cat build/gradients.txt; exit $$status
 
 test-programs: stubs build/gradients.stamp  ## gradients of random programs against PyTorch's
 	@$(TEST) build programs

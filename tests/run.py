@@ -42,6 +42,8 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
         "clients": [*pytest, "tests/clients"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
+        # With the score of both.
+        "gradcheck": [*pytest, "tests/conformance/gradients_test.py", "tests/conformance/gradcheck_test.py"],
         "programs": [*pytest, "tests/conformance/random_programs_test.py"],
         "models": [*pytest, "-rP", "tests/conformance/model_gradients_test.py"],
     }[part]
@@ -55,10 +57,11 @@ TARGETS = {
     "onnx": "gradwire-server",
     "clients": "gradwire-server gradwire_client",
     "gradients": "gradwire-server",
+    "gradcheck": "gradwire-server",
     "programs": "gradwire-server",
     "models": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients", "programs", "models"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients", "gradcheck", "programs", "models"]
 
 
 def environment(preset: str) -> dict[str, str]:

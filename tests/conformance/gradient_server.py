@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+import pytest
 from gradient_cases import Array, Case
 
 from gradwire import commands, dtypes
@@ -129,3 +130,16 @@ class Evaluator:
             outputs={name: found[name] for name in self.case.outputs if name in found},
             gradients=[part(f"check/g{k}/") for k in range(count)],
         )
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
+    """Makes the gradients of an order, and those above it, wrong by 1 %: for tests of the checkers."""
+    exact = Evaluator.at
+
+    def wrong(*arguments: Any) -> list[Point]:
+        points = exact(*arguments)
+        for array in [array for one in points[0].gradients[order - 1 :] for array in one.values()]:
+            array *= 1.01
+        return points
+
+    monkeypatch.setattr(Evaluator, "at", wrong)

@@ -6,10 +6,8 @@ parameter and of the floating inputs; of the models with small weights the Hessi
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import models
@@ -19,11 +17,9 @@ import pytest
 import torch
 import torch_program
 
-from gradwire.client import Client, connect
+from gradwire.client import Client
 from gradwire.session import Session
-from gradwire.testing import Server
 
-ROOT = Path(__file__).resolve().parents[2]
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
 CASES: dict[str, Callable[..., onnx.ModelProto]] = {
     "resnet50": models.resnet50,
@@ -34,13 +30,6 @@ CASES: dict[str, Callable[..., onnx.ModelProto]] = {
 }
 
 Array = Any
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    binary = os.environ.get("GRADWIRE_SERVER", str(ROOT / "build" / "release" / "gradwire-server"))
-    with Server(binary) as server, connect(server.target, timeout=300) as connection:
-        yield connection
 
 
 def _trained(model: onnx.ModelProto, arrays: dict[str, Array]) -> list[str]:

@@ -6,12 +6,10 @@ and prints those that differ.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import onnx
 import pytest
 import torch
 import torch_program
+from gradient_outcomes import server_binary
 from program_builder import OPSET, Builder
 from program_generator import LEAST, MOST, generate
 
@@ -29,7 +28,6 @@ from gradwire.errors import GradwireError
 from gradwire.session import Session
 from gradwire.testing import Server
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = 1000
 # Of the largest element of an array, and at least of 1: what sums in other orders may lose in 40 operators.
 TOLERANCE = 1e-9
@@ -128,16 +126,6 @@ def compare(session: Session, seed: int) -> tuple[tuple[float, ...], str]:
     return gaps, f"seed {seed}: outputs, first and second order are off by {shown}\n{onnx.printer.to_text(model)}"
 
 
-@pytest.fixture(scope="session")
-def client() -> Iterator[Client]:
-    with Server(_binary()) as server, connect(server.target) as connection:
-        yield connection
-
-
-def _binary() -> str:
-    return os.environ.get("GRADWIRE_SERVER", str(ROOT / "build" / "release" / "gradwire-server"))
-
-
 @pytest.mark.parametrize("start", range(0, PROGRAMS, 50))
 def test_programs_agree(client: Client, start: int) -> None:
     problems = []
@@ -170,7 +158,7 @@ def test_a_small_difference_is_found(client: Client, monkeypatch: pytest.MonkeyP
 def main() -> int:
     seeds = [int(one) for one in sys.argv[1:]] or list(range(PROGRAMS))
     worst, failed = np.zeros(3), 0
-    with Server(_binary()) as server, connect(server.target) as client:
+    with Server(server_binary()) as server, connect(server.target) as client:
         for seed in seeds:  # Each in a session of its own, so that nothing is left of the one before.
             with client.session() as session:
                 gaps, problem = compare(session, seed)
