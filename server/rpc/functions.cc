@@ -19,7 +19,7 @@ namespace {
 
 // Calls of calls can multiply a small model without end.
 constexpr size_t kMaxDepth = 100;
-constexpr size_t kMaxBytes = size_t{1} << 30;
+constexpr size_t kMaxBytes = size_t{256} << 20;
 
 Error Invalid(std::string message) { return {reason::kInvalidModel, std::move(message)}; }
 

@@ -57,7 +57,9 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
   void Receive(v1::LoadProgramRequest& message) override {
     const bool first = session() == nullptr;
     Join(message.session_id(), message.sequence());
-    payload_ = absl::HashOf(payload_, PayloadHash(message));
+    payload_ = first ? PayloadHash(message)
+                     : absl::HashOf(payload_, message.data(), message.external().path(),
+                                    message.external().data());
     const bool has_external = message.has_external();
     const std::string data = std::move(*message.mutable_data());
     const v1::FileChunk external = std::move(*message.mutable_external());
@@ -101,7 +103,7 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
   v1::LoadProgramRequest head_;  // the first message, without what may be large
   std::string data_;
   std::optional<LoadedProgram> loaded_;
-  uint64_t payload_ = 1;
+  uint64_t payload_ = 0;  // a hash of all that came
 };
 
 }  // namespace

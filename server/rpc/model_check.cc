@@ -36,11 +36,13 @@ std::string Describe(const v1::NodeProto& node, int index) {
 Error Invalid(std::string message) { return {reason::kInvalidModel, std::move(message)}; }
 
 void CheckImports(const OpsetProtos& protos) {
-  std::set<std::string> domains;
+  OpsetImports imports;
   for (const auto& import : protos) {
     const std::string domain = import.domain() == "ai.onnx" ? "" : import.domain();
-    if (!domains.insert(domain).second) {
-      throw Invalid(fmt::format("domain {} is imported twice", DomainName(domain)));
+    const auto [known, fresh] = imports.emplace(domain, import.version());
+    if (!fresh && known->second != import.version()) {
+      throw Invalid(fmt::format("opsets {} and {} of domain {} are imported", known->second,
+                                import.version(), DomainName(domain)));
     }
     if (import.version() < 1) {
       throw Invalid(fmt::format("opset {} of domain {} does not exist", import.version(),

@@ -106,6 +106,7 @@ def test_metadata_and_fields_that_nobody_knows(session: Session) -> None:
     rich.graph.value_info.append(info("p", ["batch", 2]))
     rich.graph.initializer[0].doc_string = "a weight"
     rich.training_info.add()
+    rich.opset_import.append(helper.make_opsetid("ai.onnx", 21))
     unknown = b"\xc2\x3e\x05hello" + b"\xc8\x3e\x07"  # Fields 1000 and 1001.
     session.load_program("m", rich.SerializeToString() + unknown)
     np.testing.assert_allclose(run(session, {"x": X}), np.maximum(X @ W, 0), rtol=1e-6)
