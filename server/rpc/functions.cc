@@ -76,7 +76,7 @@ class Expander {
     stack_.push_back(&function);
     for (int i = 0; i < function.node_size(); ++i) {
       const v1::NodeProto node = Instantiate(function.node(i), frame, label);
-      bytes_ += node.ByteSizeLong() + sizeof(NodeDef);
+      bytes_ += node.ByteSizeLong() + label.size() + sizeof(NodeDef);
       if (bytes_ > kMaxBytes) {
         throw Invalid(fmt::format("the calls of functions come to more than {} bytes", kMaxBytes));
       }
