@@ -28,6 +28,10 @@ class Outcome:
     not_run: list[str] = dataclasses.field(default_factory=list)
 
 
+# What PyTorch judges of single operators, besides what needs no PyTorch.
+GRADCHECK = ("gradients", "gradcheck", "gradient_edges")
+
+
 def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") -> list[str]:
     """The command that runs `part` and writes its results to `xml`; the build makes `targets`."""
     binaries = ROOT / "build" / preset
@@ -43,7 +47,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "clients": [*pytest, "tests/clients"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
         # With the score of both.
-        "gradcheck": [*pytest, "tests/conformance/gradients_test.py", "tests/conformance/gradcheck_test.py"],
+        "gradcheck": [*pytest, *(f"tests/conformance/{name}_test.py" for name in GRADCHECK)],
         "programs": [*pytest, "tests/conformance/random_programs_test.py"],
         "models": [*pytest, "-rP", "tests/conformance/model_gradients_test.py"],
     }[part]

@@ -273,9 +273,12 @@ Value PowerOfAbs(const Value& x, double p) {
   return p == 2 ? Square(x) : Pow(Abs(x), p);
 }
 
+// With a derivative of 0 at 0, as a norm has, in place of one that is infinite.
 Value Root(const Value& x, double p) {
   if (p == 1) return x;
-  return p == 2 ? Sqrt(x) : Pow(x, 1 / p);
+  const Value zero = Equal(x, 0.0);
+  const Value safe = Where(zero, Scalar(1, x.dtype()), x);
+  return Where(zero, Scalar(0, x.dtype()), p == 2 ? Sqrt(safe) : Pow(safe, 1 / p));
 }
 
 // (sum of |x|^p)^(1/p), where the sum is an average over all taps times their number.

@@ -136,8 +136,8 @@ GRADWIRE_OP({.name = "Inverse",
              .vjp = InverseVjp,
              .saves = kSaveOutputs});
 
-// ---- gradwire::Cofactor (x): the gradient of the determinant, of singular matrices as well. Its
-// own derivative is that of det(x) x^-T, which needs x^-1.
+// ---- gradwire::Cofactor (x): the gradient of the determinant, of singular matrices as well: C.
+// Its own derivative is that of det(x) x^-T, which needs S = x^-1: <dC, C> S^T - S^T dC^T C.
 
 void CofactorCpu(KernelContext& context) {
   ForEachMatrix(context, [&]<class T>(Lu<T> lu, int64_t i) {
@@ -151,18 +151,20 @@ void CofactorCpu(KernelContext& context) {
   });
 }
 
-Values DecomposeCofactor(const OpCall& call) {
-  const Value x = call.input(0);
-  const Value determinant = Call("Det", {x});
-  return {Unsqueeze(determinant, {x.rank() - 2, x.rank() - 1}) *
-          Transposed(Call("gradwire::Inverse", {x}))};
+Values CofactorVjp(const VjpCall& call) {
+  const Value c = call.output(0);
+  const Value s = Transposed(Call("gradwire::Inverse", {call.input(0)}));
+  const Dims matrix{c.rank() - 2, c.rank() - 1};
+  const Value product = MatMul(call.dy(), c, /*transpose_a=*/true);
+  return {Sum(call.dy() * c, matrix, /*keepdims=*/true) * s - MatMul(s, product)};
 }
 
 GRADWIRE_OP({.name = "Cofactor",
              .domain = "gradwire",
              .infer = InferSame,
              .cpu = CofactorCpu,
-             .decompose = DecomposeCofactor});
+             .vjp = CofactorVjp,
+             .saves = {~0u, ~0u}});
 
 // ---- Det
 

@@ -31,11 +31,15 @@ Value PointsAlong(const Value& grid, const SampledAxis& axis, bool align_corners
   return ((grid + 1.0) * extent - 1.0) / 2.0;
 }
 
-// Points outside an axis brought to where its padding has them.
+// Points outside an axis brought to where its padding has them. Those on its end stay there, with
+// no gradient.
 Value Pad(const Value& x, const SampledAxis& axis) {
   if (axis.padding == Padding::kZeros) return x;
-  if (axis.padding == Padding::kReflection) return Reflect(x, axis);
   const Value last = Scalar(static_cast<double>(axis.extent - 1), x.dtype());
+  if (axis.padding == Padding::kReflection) {
+    const Value inside = Reflect(x, axis);
+    return Where(Equal(inside, last), last, inside);
+  }
   const Value low = LessOrEqual(x, Scalar(axis.low, x.dtype()));
   const Value high = GreaterOrEqual(x, Scalar(axis.high, x.dtype()));
   return Where(low, Scalar(0, x.dtype()), Where(high, last, x));

@@ -62,10 +62,11 @@ Values ThresholdedReluDecompose(const OpCall& call) {
   return {Where(Greater(x, alpha), x, Scalar(0.0, x.dtype()))};
 }
 
-// The exponent is held at 0 where it is not used, so that no infinity meets a zero.
+// The exponent is held at 0 where it is not used, so that no infinity meets a zero. The slope's own
+// derivative at 0 is that of the positive side, 0, as PyTorch has it.
 Values EluVjp(const VjpCall& call) {
   const Value x = call.input(0);
-  const Value slope = Exp(Call("Min", {x, Scalar(0.0, x.dtype())}));
+  const Value slope = Exp(Where(Less(x, 0.0), x, Scalar(0.0, x.dtype())));
   return {Where(Greater(x, 0.0), call.dy(),
                 call.dy() * (slope * call.attributes().Float("alpha", 1.0)))};
 }

@@ -174,6 +174,8 @@ Values ReplaceVjp(const VjpCall& call, const Routes& routes) {
 
 // Each factor's derivative is the product of the others. Zeros are counted and left out of the
 // product p: with one zero factor in a place only that factor has a derivative, with two none has.
+// What is multiplied with a sum of zeros is zero, and has the derivatives by those zeros that the
+// next order needs.
 Values ProductVjp(const VjpCall& call, const Routes& routes) {
   const Value updates = call.input(0);
   const Value data = call.input(2);
@@ -184,15 +186,20 @@ Values ProductVjp(const VjpCall& call, const Routes& routes) {
       routes.Scatter(Mask(zero_mask(updates), dtype), Mask(zero_mask(data), dtype), "add");
   const Value p = routes.Scatter(non_zero(updates), non_zero(data), "mul");
   const Value dp = call.dy() * p;
-  const Value dp_alone = dp * Mask(Equal(zeros, 1.0), dtype);
-  const Value dp_plain = dp * Mask(Equal(zeros, 0.0), dtype);
-  const auto part = [&](const Value& x, const Value& alone, const Value& plain) {
-    return Where(zero_mask(x), alone, plain / non_zero(x));
+  const auto only_zeros = [&](const Value& x) { return Where(zero_mask(x), x, Scalar(0, dtype)); };
+  const Value sum = routes.Scatter(only_zeros(updates), only_zeros(data), "add");
+  const Value dp_none = dp * Mask(Equal(zeros, 0.0), dtype);
+  const Value dp_one = dp * Mask(Equal(zeros, 1.0), dtype);
+  const Value dp_two = dp * Mask(Equal(zeros, 2.0), dtype);
+  const Value of_zero = dp_one + dp_two * sum;  // but for the zero itself, which is in the sum
+  const Value of_others = dp_none + dp_one * sum;
+  const auto part = [&](const Value& x, const auto& at) {
+    return Where(zero_mask(x), at(of_zero) - at(dp_two) * x, at(of_others) / non_zero(x));
   };
   Value dupdates;
   Value ddata;
-  if (call.needs(0)) dupdates = part(updates, routes.Gather(dp_alone), routes.Gather(dp_plain));
-  if (call.needs(2)) ddata = part(data, dp_alone, dp_plain);
+  if (call.needs(0)) dupdates = part(updates, [&](const Value& v) { return routes.Gather(v); });
+  if (call.needs(2)) ddata = part(data, [](const Value& v) { return v; });
   return {dupdates, {}, ddata};
 }
 

@@ -25,6 +25,11 @@ OP_CASES(Det,
          {.op = "Det", .inputs = {Normal({3})}, .error = "SHAPE_MISMATCH"});
 
 OP_CASES(Cofactor, {.op = "gradwire::Cofactor", .inputs = {Matrices()}},
+         // By hand: the last row is the sum of the others.
+         {.op = "gradwire::Cofactor",
+          .inputs = {Singular()},
+          .expect = std::vector<double>{1, -5, 3, 1, -5, 3, -1, 5, -3},
+          .order = 0},
          {.op = "gradwire::Cofactor",
           .inputs = {Elements({2, 2}, {1, 2, 3, 4})},
           .expect = std::vector<double>{4, -3, -2, 1}});
