@@ -3,36 +3,71 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <malloc.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backend/cpu/cpu_backend.h"
+#include "core/error.h"
 #include "core/parallel.h"
 #include "exec/compute_pool.h"
 #include "graph/op.h"
+#include "rpc/access.h"
+#include "rpc/listener.h"
+#include "rpc/probe.h"
 #include "rpc/service.h"
+#include "rpc/tokens.h"
 #include "session/session_store.h"
 
 ABSL_FLAG(std::string, host, "127.0.0.1", "Address to listen on.");
 ABSL_FLAG(int, port, 50051, "Port to listen on; 0 takes a free one.");
+ABSL_FLAG(bool, insecure, false, "Plaintext although others than this machine can reach --host.");
+ABSL_FLAG(std::string, tls_cert, "", "PEM file of the server's certificate chain: speak TLS.");
+ABSL_FLAG(std::string, tls_key, "", "PEM file of the certificate's private key.");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file of the authorities that must have signed each client's certificate.");
+ABSL_FLAG(std::string, tokens_file, "",
+          "JSON file of bearer tokens' SHA-256 by tenant; without it no token is asked for.");
+ABSL_FLAG(std::string, health_host, "127.0.0.1", "Address of --health_port.");
+ABSL_FLAG(int, health_port, -1,
+          "Port of a second, plaintext listener that only answers health checks; -1 means none.");
+ABSL_FLAG(std::string, probe, "",
+          "Ask the plaintext listener at HOST:PORT whether it serves; exit with 0 if so.");
 ABSL_FLAG(int, threads, 0, "CPUs to compute on; 0 takes those that the process may use.");
-ABSL_FLAG(int64_t, max_session_bytes, 0,
-          "Bytes of tensor memory that one session may hold; 0 means no limit.");
+ABSL_FLAG(int64_t, max_message_bytes, int64_t{64} << 20, "Bytes that one message may have.");
+ABSL_FLAG(int64_t, max_bytes, 0, "Bytes of tensor memory in all; 0 means no limit.");
 ABSL_FLAG(int64_t, max_sessions, 10000, "Sessions that may be open at a time.");
+ABSL_FLAG(int64_t, max_tenant_bytes, 0,
+          "Bytes of tensor memory of one tenant, unless --tokens_file says otherwise.");
+ABSL_FLAG(int64_t, max_tenant_sessions, 0,
+          "Sessions of one tenant, unless --tokens_file says otherwise.");
+ABSL_FLAG(int64_t, max_session_bytes, 0, "Bytes of tensor memory of one session.");
+ABSL_FLAG(int64_t, max_session_tensors, 1000000, "Tensors that one session may have bound.");
+ABSL_FLAG(int64_t, max_session_programs, 1000, "Programs that one session may have.");
+ABSL_FLAG(int64_t, max_session_queued, 2048, "Commands that may wait in one session.");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
           "How long a session lives without a call, unless it asks otherwise.");
 ABSL_FLAG(absl::Duration, max_lease, absl::Hours(24), "The longest lease that a session may ask.");
+ABSL_FLAG(
+    absl::Duration, drain_delay, absl::ZeroDuration(),
+    "How long the server answers at least after SIGTERM, for balancers to see that it stops.");
 ABSL_FLAG(absl::Duration, grace, absl::Seconds(20),
-          "How long running calls may go on after SIGTERM or SIGINT.");
+          "How long after SIGTERM or SIGINT the server ends at the latest.");
 
 namespace gradwire {
 namespace {
@@ -65,56 +100,135 @@ int WaitForSignal(const sigset_t& signals) {
   return signal;
 }
 
-int Serve(const sigset_t& signals) {
-  const int wanted = absl::GetFlag(FLAGS_threads);
-  ComputePool pool(wanted > 0 ? wanted : AvailableCpus());
-  std::vector<std::unique_ptr<Backend>> backends;
-  backends.push_back(std::make_unique<CpuBackend>());
+SessionLimits Limits() {
   SessionLimits limits;
   limits.default_lease = Milliseconds(absl::GetFlag(FLAGS_default_lease));
   limits.max_lease = Milliseconds(absl::GetFlag(FLAGS_max_lease));
   limits.max_session_bytes = absl::GetFlag(FLAGS_max_session_bytes);
+  limits.max_tensors = absl::GetFlag(FLAGS_max_session_tensors);
+  limits.max_programs = absl::GetFlag(FLAGS_max_session_programs);
+  limits.max_queued = absl::GetFlag(FLAGS_max_session_queued);
+  limits.max_bytes = absl::GetFlag(FLAGS_max_bytes);
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
-  SessionStore store(std::move(backends), pool, limits);
+  limits.tenant = {absl::GetFlag(FLAGS_max_tenant_bytes), absl::GetFlag(FLAGS_max_tenant_sessions)};
+  return limits;
+}
 
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  rpc::Service service(store);
-  const std::string host = absl::GetFlag(FLAGS_host);
-  const std::string address = host + ":" + std::to_string(absl::GetFlag(FLAGS_port));
+rpc::Listener ListenerFlags() {
+  return {absl::GetFlag(FLAGS_host),          absl::GetFlag(FLAGS_port),
+          absl::GetFlag(FLAGS_tls_cert),      absl::GetFlag(FLAGS_tls_key),
+          absl::GetFlag(FLAGS_tls_client_ca), absl::GetFlag(FLAGS_insecure)};
+}
+
+// Ends the service: health turns NOT_SERVING and new sessions are refused while what runs finishes.
+// What is not done shortly before the grace period ends is cancelled, between operators.
+void Drain(grpc::Server& server, grpc::Server* health, SessionStore& store,
+           const ComputePool& pool) {
+  constexpr auto kPoll = absl::Milliseconds(10);
+  const absl::Time began = absl::Now();
+  const absl::Duration grace = absl::GetFlag(FLAGS_grace);
+  const absl::Time cancel = began + grace - std::min(absl::Seconds(1), grace / 4);
+  // An operator that runs on is not waited for: nothing would come of it.
+  std::thread([end = began + grace] {
+    absl::SleepFor(end - absl::Now());
+    spdlog::warn("the grace period is over");
+    std::_Exit(EXIT_SUCCESS);
+  }).detach();
+  server.GetHealthCheckService()->SetServingStatus(false);
+  if (health != nullptr) health->GetHealthCheckService()->SetServingStatus(false);
+  store.Drain();
+  const absl::Time earliest = began + absl::GetFlag(FLAGS_drain_delay);
+  while (absl::Now() < cancel && (absl::Now() < earliest || !pool.idle())) absl::SleepFor(kPoll);
+  server.Shutdown(absl::ToChronoTime(cancel));
+  if (health != nullptr) health->Shutdown(absl::ToChronoTime(cancel));
+}
+
+// A server for health checks alone: probes speak neither TLS nor tokens. nullptr: it cannot listen.
+std::unique_ptr<grpc::Server> ServeHealth() {
   int port = 0;
+  const std::string address =
+      rpc::Address(absl::GetFlag(FLAGS_health_host), absl::GetFlag(FLAGS_health_port));
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(rpc::kMaxMessageBytes));
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    spdlog::error("cannot listen on {}: is the port taken?", address);
+    return nullptr;
+  }
+  std::printf("health checks on %s\n",
+              rpc::Address(absl::GetFlag(FLAGS_health_host), port).c_str());
+  return server;
+}
+
+int Serve(const sigset_t& signals) {
+  const rpc::Listener listener = ListenerFlags();
+  const auto credentials = rpc::Credentials(listener);
+  SessionLimits limits = Limits();
+  std::optional<rpc::Tokens> tokens;
+  if (const std::string path = absl::GetFlag(FLAGS_tokens_file); !path.empty()) {
+    tokens = rpc::Tokens::Read(path);
+    limits.tenants = tokens->Limits(limits.tenant);
+  }
+  const int wanted = absl::GetFlag(FLAGS_threads);
+  ComputePool pool(wanted > 0 ? wanted : AvailableCpus());
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::make_unique<CpuBackend>());
+  SessionStore store(std::move(backends), pool, limits);
+  const rpc::Access access(store, std::move(tokens));
+  const int64_t max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
+  rpc::Service service(access, max_message_bytes);
+
+  grpc::EnableDefaultHealthCheckService(true);
+  const bool has_health = absl::GetFlag(FLAGS_health_port) >= 0;
+  const auto health = has_health ? ServeHealth() : nullptr;
+  if (has_health && health == nullptr) return EXIT_FAILURE;
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  int port = 0;
+  grpc::ServerBuilder builder;
+  const std::string address = rpc::Address(listener.host, listener.port);
+  builder.AddListeningPort(address, credentials, &port);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
-    spdlog::error("cannot listen on {}: is the port taken?", address);
+    spdlog::error("cannot listen on {}: is the port taken, or the certificate not its key's?",
+                  address);
     return EXIT_FAILURE;
   }
   server->GetHealthCheckService()->SetServingStatus("gradwire.v1.Gradwire", true);
-  std::printf("listening on %s:%d\n", host.c_str(), port);
-  std::printf(
-      "in Python: gradwire.connect(\"%s:%d\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
-      host.c_str(), port);
+  const std::string reached = rpc::Address(listener.host, port);
+  std::printf("listening on %s\n", reached.c_str());
+  std::printf("in Python: gradwire.connect(\"%s\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
+              reached.c_str());
   std::fflush(stdout);
 
   const int signal = WaitForSignal(signals);
   spdlog::info("{}: no new sessions; running calls may finish", strsignal(signal));
-  server->GetHealthCheckService()->SetServingStatus(false);
-  store.Drain();
-  server->Shutdown(absl::ToChronoTime(absl::Now() + absl::GetFlag(FLAGS_grace)));
+  Drain(*server, health.get(), store, pool);
   return EXIT_SUCCESS;
 }
 
+int ProbeTarget(const std::string& target) {
+  const std::string problem = rpc::Probe(target);
+  if (problem.empty()) return EXIT_SUCCESS;
+  std::fprintf(stderr, "%s: %s\n", target.c_str(), problem.c_str());
+  return EXIT_FAILURE;
+}
+
 int Main(int argc, char** argv) {
+  // Standard output is for what programs read: where the server listens.
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("gradwire"));
   absl::SetProgramUsageMessage("gradwire-server: tensor compute with gradients over gRPC.");
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
     spdlog::error("unexpected argument '{}'; see --help", rest[1]);
     return kUsageError;
+  }
+  if (const std::string target = absl::GetFlag(FLAGS_probe); !target.empty()) {
+    return ProbeTarget(target);
   }
   sigset_t signals;
   sigemptyset(&signals);
@@ -123,7 +237,12 @@ int Main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   KeepFreedMemory();
   if (!RegistryIsSound()) return EXIT_FAILURE;
-  return Serve(signals);
+  try {
+    return Serve(signals);
+  } catch (const Error& error) {
+    spdlog::error("{}", error.message());
+    return kUsageError;
+  }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What a session may hold in tensor memory, and what it holds.
+// What may be held of something, bytes or a number of things, and what is held.
 #ifndef GRADWIRE_BACKEND_QUOTA_H_
 #define GRADWIRE_BACKEND_QUOTA_H_
 
@@ -6,36 +6,57 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "core/error.h"
 
 namespace gradwire {
 
-// Thread-safe: fetches let go of buffers from other threads.
+// Throws QUOTA_EXCEEDED when `used` and `requested` together pass `limit`; 0 or less means none.
+inline void CheckQuota(std::string_view what, int64_t limit, int64_t used, int64_t requested) {
+  if (limit <= 0 || (requested <= limit && used <= limit - requested)) return;
+  throw Error(reason::kQuotaExceeded,
+              fmt::format("{}: {} asked for, {} of {} in use", what, requested, used, limit))
+      .With("limit", std::to_string(limit))
+      .With("used", std::to_string(used))
+      .With("requested", std::to_string(requested));
+}
+
+// An account of a session, or of all sessions of a tenant or the server, to which those below book
+// too. Thread-safe: fetches let go of buffers from other threads.
 class Quota {
  public:
-  // `limit` in bytes; 0 or less means none.
-  explicit Quota(int64_t limit) : limit_(limit) {}
+  // `limit`: 0 or less means none. `what` names the account in errors.
+  explicit Quota(int64_t limit, std::string what = "bytes of session memory",
+                 std::shared_ptr<Quota> parent = nullptr)
+      : limit_(limit), what_(std::move(what)), parent_(std::move(parent)) {}
 
-  // Books bytes, or throws QUOTA_EXCEEDED and books nothing.
-  void Take(int64_t bytes) {
-    const int64_t before = used_.fetch_add(bytes, std::memory_order_relaxed);
-    if (limit_ <= 0 || before + bytes <= limit_) return;
-    used_.fetch_sub(bytes, std::memory_order_relaxed);
-    throw Error(
-        reason::kQuotaExceeded,
-        fmt::format("session memory: {} bytes asked for, {} of {} in use", bytes, before, limit_))
-        .With("limit", std::to_string(limit_))
-        .With("used", std::to_string(before))
-        .With("requested", std::to_string(bytes));
+  // Books `amount` here and with every account above, or throws QUOTA_EXCEEDED and books nothing.
+  void Take(int64_t amount) {
+    const int64_t before = used_.fetch_add(amount, std::memory_order_relaxed);
+    try {
+      CheckQuota(what_, limit_, before, amount);
+      if (parent_ != nullptr) parent_->Take(amount);
+    } catch (...) {
+      used_.fetch_sub(amount, std::memory_order_relaxed);
+      throw;
+    }
   }
-  void Give(int64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+  void Give(int64_t amount) {
+    used_.fetch_sub(amount, std::memory_order_relaxed);
+    if (parent_ != nullptr) parent_->Give(amount);
+  }
 
   int64_t used() const { return used_.load(std::memory_order_relaxed); }
   int64_t limit() const { return limit_; }
 
  private:
   const int64_t limit_;
+  const std::string what_;
+  const std::shared_ptr<Quota> parent_;
   std::atomic<int64_t> used_{0};
 };
 

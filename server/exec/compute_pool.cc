@@ -28,6 +28,11 @@ void ComputePool::Post(std::function<void()> task) {
   wake_.notify_one();
 }
 
+bool ComputePool::idle() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.empty() && running_.load(std::memory_order_relaxed) == 0;
+}
+
 void ComputePool::ShareCpus() const {
   SetThreads(std::max(1, cpus_ / std::max(1, running_.load(std::memory_order_relaxed))));
 }
@@ -39,13 +44,13 @@ void ComputePool::Work() {
     if (queue_.empty()) return;
     std::function<void()> task = std::move(queue_.front());
     queue_.pop_front();
-    lock.unlock();
     running_.fetch_add(1, std::memory_order_relaxed);
+    lock.unlock();
     ShareCpus();
     task();
     task = nullptr;  // what it holds may be the last of a session: not under the lock
-    running_.fetch_sub(1, std::memory_order_relaxed);
     lock.lock();
+    running_.fetch_sub(1, std::memory_order_relaxed);
   }
 }
 

@@ -25,6 +25,8 @@ class ComputePool {
 
   void Post(std::function<void()> task);
   int cpus() const { return cpus_; }
+  // Whether no task runs or waits.
+  bool idle() const;
   // Sets the calling worker's loop threads to its share of the CPUs. Called between operators too,
   // since other commands come and go meanwhile.
   void ShareCpus() const;
@@ -34,7 +36,7 @@ class ComputePool {
 
   const int cpus_;
   std::atomic<int> running_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;
   bool stopping_ = false;

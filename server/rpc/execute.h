@@ -9,9 +9,9 @@
 #include <memory>
 #include <string>
 
+#include "rpc/access.h"
 #include "rpc/commands.h"
 #include "rpc/status.h"
-#include "session/session_store.h"
 
 namespace gradwire::rpc {
 
@@ -37,27 +37,24 @@ uint64_t SequenceOf(const Request& request) {
 
 // Finds the session, queues the command and finishes the call with its status.
 template <class Request, class Response>
-grpc::ServerUnaryReactor* Execute(SessionStore& store, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerContext* context,
                                   const Request* request, Response* response,
                                   void (*verb)(CommandScope&, const Request&, Response*)) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  std::shared_ptr<Session> session;
-  const grpc::Status found = Guard([&] { session = store.Find(request->session_id()); });
-  if (!found.ok()) {
-    reactor->Finish(found);
-    return reactor;
-  }
-  Session& strand = *session;
-  strand.Post([=, session = std::move(session)] {
-    const grpc::Status status = Guard([&] {
-      const uint64_t sequence = SequenceOf(*request);
-      ExecuteOnce(*session, sequence, sequence == 0 ? 0 : PayloadHash(*request), response,
-                  StopWithCall(*context, *session),
-                  [&](CommandScope& scope) { verb(scope, *request, response); });
+  const grpc::Status queued = Guard([&] {
+    const std::shared_ptr<Session> session = access.Find(*context, request->session_id());
+    session->Post([=] {
+      const grpc::Status status = Guard([&] {
+        const uint64_t sequence = SequenceOf(*request);
+        ExecuteOnce(*session, sequence, sequence == 0 ? 0 : PayloadHash(*request), response,
+                    StopWithCall(*context, *session),
+                    [&](CommandScope& scope) { verb(scope, *request, response); });
+      });
+      session->Renew();
+      reactor->Finish(status);
     });
-    session->Renew();
-    reactor->Finish(status);
   });
+  if (!queued.ok()) reactor->Finish(queued);
   return reactor;
 }
 

@@ -20,10 +20,10 @@ constexpr int32_t kMaxChunk = 16 << 20;
 
 class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
  public:
-  FetchStreamReactor(SessionStore& store, grpc::CallbackServerContext* context,
+  FetchStreamReactor(const Access& access, grpc::CallbackServerContext* context,
                      const grpc::ByteBuffer* request)
       : Download(context) {
-    Open(store, [&] {
+    Open(access, [&] {
       FromBuffer(*request, request_);
       const int32_t asked = request_.chunk_bytes();
       if (asked != 0 && (asked < kMinChunk || asked > kMaxChunk)) {
@@ -73,7 +73,7 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* Service::FetchStream(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return new FetchStreamReactor(store_, context, request);
+  return new FetchStreamReactor(access_, context, request);
 }
 
 }  // namespace gradwire::rpc

@@ -40,10 +40,10 @@ struct Piece {
 
 class SaveSessionReactor final : public Download<v1::FileChunk> {
  public:
-  SaveSessionReactor(SessionStore& store, grpc::CallbackServerContext* context,
+  SaveSessionReactor(const Access& access, grpc::CallbackServerContext* context,
                      const v1::SaveSessionRequest* request)
       : Download(context), request_(request) {
-    Open(store, [&] { return request->session_id(); });
+    Open(access, [&] { return request->session_id(); });
   }
 
  private:
@@ -185,12 +185,12 @@ class RestoreSessionReactor final
 
 grpc::ServerWriteReactor<v1::FileChunk>* Service::SaveSession(
     grpc::CallbackServerContext* context, const v1::SaveSessionRequest* request) {
-  return new SaveSessionReactor(store_, context, request);
+  return new SaveSessionReactor(access_, context, request);
 }
 
 grpc::ServerReadReactor<v1::RestoreSessionRequest>* Service::RestoreSession(
     grpc::CallbackServerContext* context, v1::RestoreSessionResponse* response) {
-  return new RestoreSessionReactor(store_, context, response);
+  return new RestoreSessionReactor(access_, context, response);
 }
 
 }  // namespace gradwire::rpc

@@ -110,7 +110,7 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
 
 grpc::ServerReadReactor<v1::LoadProgramRequest>* Service::LoadProgram(
     grpc::CallbackServerContext* context, v1::LoadProgramResponse* response) {
-  return new LoadProgramReactor(store_, context, response);
+  return new LoadProgramReactor(access_, context, response);
 }
 
 }  // namespace gradwire::rpc

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -18,7 +19,7 @@ namespace gradwire::rpc {
 namespace {
 
 // Commands taken from the network and not answered yet; beyond that, reading waits.
-constexpr int kMaxInFlight = 1024;
+constexpr int64_t kMaxInFlight = 1024;
 // The same in bytes of requests.
 constexpr size_t kMaxBytesInFlight = size_t{256} << 20;
 // Answers that the client has not read yet; commands beyond that are refused.
@@ -75,8 +76,8 @@ struct Unread {
 class PipelineReactor final
     : public grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse> {
  public:
-  PipelineReactor(SessionStore& store, grpc::CallbackServerContext* context)
-      : store_(store), context_(context) {
+  PipelineReactor(const Access& access, grpc::CallbackServerContext* context)
+      : access_(access), context_(context) {
     StartRead(&request_);
   }
 
@@ -88,7 +89,7 @@ class PipelineReactor final
     // Anew for each command: the session may have ended meanwhile.
     const grpc::Status found = Guard([&] {
       const auto session =
-          store_.Find(session_ == nullptr ? request_.session_id() : session_->id());
+          access_.Find(*context_, session_ == nullptr ? request_.session_id() : session_->id());
       if (session_ == nullptr) session_ = session;
     });
     if (!found.ok()) {
@@ -98,15 +99,24 @@ class PipelineReactor final
     auto request = std::make_shared<v1::PipelineRequest>(std::move(request_));
     request_.Clear();
     const size_t bytes = request->ByteSizeLong();
-    bool read_on = false;
     {
       const std::lock_guard lock(mutex_);
       ++in_flight_;
       bytes_in_flight_ += bytes;
+    }
+    const grpc::Status queued = Guard([&] {
+      session_->Post([this, bytes, request = std::move(request)] { Answer(*request, bytes); });
+    });
+    if (!queued.ok()) {
+      Refuse(bytes, queued);
+      return;
+    }
+    bool read_on = false;
+    {
+      const std::lock_guard lock(mutex_);
       read_on = MayReadLocked();
       waiting_to_read_ = !read_on;
     }
-    session_->Post([this, bytes, request = std::move(request)] { Answer(*request, bytes); });
     if (read_on) StartRead(&request_);
   }
 
@@ -174,7 +184,19 @@ class PipelineReactor final
   }
 
   bool MayReadLocked() const {
-    return in_flight_ < kMaxInFlight && bytes_in_flight_ < kMaxBytesInFlight;
+    const int64_t queue = session_->options().max_queued;
+    const int64_t most = queue == 0 ? kMaxInFlight : std::min(kMaxInFlight, queue);
+    return in_flight_ < most && bytes_in_flight_ < kMaxBytesInFlight;
+  }
+
+  // Ends the stream at a command that was not queued, once those before it are answered.
+  void Refuse(size_t bytes, const grpc::Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      --in_flight_;
+      bytes_in_flight_ -= bytes;
+    }
+    StopReading(status);
   }
 
   void StopReading(const grpc::Status& status) {
@@ -192,7 +214,7 @@ class PipelineReactor final
   // deleted by it.
   bool IdleLocked() { return done_reading_ && in_flight_ == 0 && !std::exchange(finished_, true); }
 
-  SessionStore& store_;
+  const Access& access_;
   grpc::CallbackServerContext* const context_;
   std::shared_ptr<Session> session_;
   v1::PipelineRequest request_;
@@ -200,7 +222,7 @@ class PipelineReactor final
 
   std::mutex mutex_;  // guards what follows
   std::deque<Unread> answers_;
-  int in_flight_ = 0;
+  int64_t in_flight_ = 0;
   size_t bytes_in_flight_ = 0;
   size_t unread_bytes_ = 0;
   bool waiting_to_read_ = false;
@@ -213,7 +235,7 @@ class PipelineReactor final
 
 grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* Service::Pipeline(
     grpc::CallbackServerContext* context) {
-  return new PipelineReactor(store_, context);
+  return new PipelineReactor(access_, context);
 }
 
 }  // namespace gradwire::rpc

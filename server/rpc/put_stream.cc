@@ -24,9 +24,9 @@ struct Incoming {
 
 class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> {
  public:
-  PutStreamReactor(SessionStore& store, grpc::CallbackServerContext* context,
+  PutStreamReactor(const Access& access, grpc::CallbackServerContext* context,
                    grpc::ByteBuffer* answer)
-      : Upload(store, context, &response_), answer_(answer) {}
+      : Upload(access, context, &response_), answer_(answer) {}
 
  private:
   void Receive(grpc::ByteBuffer& message) override {
@@ -102,7 +102,7 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* Service::PutStream(grpc::CallbackServerContext* context,
                                                               grpc::ByteBuffer* response) {
-  return new PutStreamReactor(store_, context, response);
+  return new PutStreamReactor(access_, context, response);
 }
 
 }  // namespace gradwire::rpc

@@ -26,6 +26,19 @@ milliseconds DecodeDuration(const google::protobuf::Duration& proto) {
   return milliseconds(seconds * 1000 + proto.nanos() / 1000000);
 }
 
+void EncodeLimits(const SessionLimits& limits, const std::string& tenant, v1::Limits* proto) {
+  proto->set_max_session_bytes(limits.max_session_bytes);
+  proto->set_max_sessions(limits.max_sessions);
+  EncodeDuration(limits.default_lease, proto->mutable_default_lease());
+  EncodeDuration(limits.max_lease, proto->mutable_max_lease());
+  proto->set_max_session_tensors(limits.max_tensors);
+  proto->set_max_session_programs(limits.max_programs);
+  proto->set_max_session_queued(limits.max_queued);
+  proto->set_max_server_bytes(limits.max_bytes);
+  proto->set_max_tenant_bytes(limits.Of(tenant).max_bytes);
+  proto->set_max_tenant_sessions(limits.Of(tenant).max_sessions);
+}
+
 void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {
   const DeviceDescription description = backend.Describe();
   const MemoryStats memory = backend.memory();
@@ -86,17 +99,14 @@ grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* co
                                                  const v1::GetServerInfoRequest*,
                                                  v1::GetServerInfoResponse* response) {
   return Answer(context, [&] {
+    const std::string tenant = access_.TenantOf(*context);
     response->set_version(GRADWIRE_VERSION);
-    const SessionLimits& limits = store_.limits();
-    v1::Limits& proto = *response->mutable_limits();
-    proto.set_max_message_bytes(kMaxMessageBytes);
-    proto.set_max_session_bytes(limits.max_session_bytes);
-    proto.set_max_sessions(limits.max_sessions);
-    EncodeDuration(limits.default_lease, proto.mutable_default_lease());
-    EncodeDuration(limits.max_lease, proto.mutable_max_lease());
+    const SessionStore& store = access_.store();
+    EncodeLimits(store.limits(), tenant, response->mutable_limits());
+    response->mutable_limits()->set_max_message_bytes(max_message_bytes_);
     response->set_max_ir_version(kMaxIrVersion);
     response->set_max_opset_version(kMaxOpset);
-    for (const auto& backend : store_.backends()) {
+    for (const auto& backend : store.backends()) {
       EncodeDevice(*backend, response->add_devices());
       for (const OpDef* op : Registry::Global().All()) {
         if (RunsOn(*op, backend->device())) {
@@ -112,9 +122,9 @@ grpc::ServerUnaryReactor* Service::OpenSession(grpc::CallbackServerContext* cont
                                                v1::OpenSessionResponse* response) {
   return Answer(context, [&] {
     OpenRequest open{request->device(), DecodeDuration(request->lease()), request->max_bytes(),
-                     std::nullopt};
+                     std::nullopt, request->session_id()};
     if (request->has_seed()) open.seed = request->seed();
-    const std::shared_ptr<Session> session = store_.Open(open);
+    const std::shared_ptr<Session> session = access_.Open(*context, open);
     response->set_session_id(session->id());
     EncodeDuration(session->lease(), response->mutable_lease());
   });
@@ -124,14 +134,15 @@ grpc::ServerUnaryReactor* Service::KeepAlive(grpc::CallbackServerContext* contex
                                              const v1::KeepAliveRequest* request,
                                              v1::KeepAliveResponse* response) {
   return Answer(context, [&] {
-    EncodeDuration(store_.Find(request->session_id())->lease(), response->mutable_lease());
+    EncodeDuration(access_.Find(*context, request->session_id())->lease(),
+                   response->mutable_lease());
   });
 }
 
 grpc::ServerUnaryReactor* Service::CloseSession(grpc::CallbackServerContext* context,
                                                 const v1::CloseSessionRequest* request,
                                                 v1::CloseSessionResponse*) {
-  return Answer(context, [&] { store_.Close(request->session_id()); });
+  return Answer(context, [&] { access_.Close(*context, request->session_id()); });
 }
 
 }  // namespace gradwire::rpc

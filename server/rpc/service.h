@@ -8,11 +8,9 @@
 #include <memory>
 
 #include "gradwire/v1/gradwire.grpc.pb.h"
-#include "session/session_store.h"
+#include "rpc/access.h"
 
 namespace gradwire::rpc {
-
-inline constexpr int64_t kMaxMessageBytes = int64_t{64} << 20;
 
 // PutStream and FetchStream take raw messages: their payload never passes through protobuf.
 using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
@@ -20,8 +18,9 @@ using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
 
 class Service final : public RawService {
  public:
-  // `store` outlives the service.
-  explicit Service(SessionStore& store) : store_(store) {}
+  // `access` outlives the service. `max_message_bytes`: what the listener takes in one message.
+  Service(const Access& access, int64_t max_message_bytes)
+      : access_(access), max_message_bytes_(max_message_bytes) {}
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
                                           const v1::GetServerInfoRequest* request,
@@ -74,7 +73,8 @@ class Service final : public RawService {
 #undef GRADWIRE_UNARY
 
  private:
-  SessionStore& store_;
+  const Access& access_;
+  const int64_t max_message_bytes_;
 };
 
 }  // namespace gradwire::rpc

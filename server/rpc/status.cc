@@ -15,12 +15,20 @@ namespace {
 // a text of client's making (a long shape, a name) is shortened in its middle.
 constexpr size_t kMaxMessage = 1024;
 constexpr size_t kMaxMetadata = 256;
+// By then a balancer has learnt that this server is stopping.
+constexpr int kRetrySeconds = 1;
 
 std::string ToText(std::string_view text, size_t most) {
   constexpr std::string_view kGap = " ... ";
   if (text.size() <= most) return ToUtf8(text);
   const size_t half = (most - kGap.size()) / 2;
   return ToUtf8(text.substr(0, half)).append(kGap) + ToUtf8(text.substr(text.size() - half));
+}
+
+void AddDetail(const char* type, const google::protobuf::Message& message, v1::RpcStatus& status) {
+  google::protobuf::Any& detail = *status.add_details();
+  detail.set_type_url(std::string("type.googleapis.com/") + type);
+  detail.set_value(message.SerializeAsString());
 }
 
 }  // namespace
@@ -35,9 +43,12 @@ std::string ToDetails(const Error& error) {
   v1::RpcStatus status;
   status.set_code(static_cast<int>(error.code()));
   status.set_message(ToText(error.message(), kMaxMessage));
-  google::protobuf::Any& detail = *status.add_details();
-  detail.set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
-  detail.set_value(info.SerializeAsString());
+  AddDetail("google.rpc.ErrorInfo", info, status);
+  if (error.reason().name == reason::kShuttingDown.name) {
+    v1::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(kRetrySeconds);
+    AddDetail("google.rpc.RetryInfo", retry, status);
+  }
   return status.SerializeAsString();
 }
 

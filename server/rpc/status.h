@@ -12,7 +12,8 @@
 
 namespace gradwire::rpc {
 
-// The status of an error, with a google.rpc.ErrorInfo in its details.
+// The status of an error, with a google.rpc.ErrorInfo in its details, and a google.rpc.RetryInfo
+// where it passes by itself.
 grpc::Status ToStatus(const Error& error);
 // A serialized google.rpc.Status of an error.
 std::string ToDetails(const Error& error);

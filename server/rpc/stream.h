@@ -18,8 +18,8 @@ template <class Message, class Response>
 class Upload : public grpc::ServerReadReactor<Message> {
  public:
   // `response` lives as long as the call.
-  Upload(SessionStore& store, grpc::CallbackServerContext* context, Response* response)
-      : store_(store), context_(context), response_(response) {
+  Upload(const Access& access, grpc::CallbackServerContext* context, Response* response)
+      : access_(access), context_(context), response_(response) {
     this->StartRead(&message_);
   }
 
@@ -29,8 +29,6 @@ class Upload : public grpc::ServerReadReactor<Message> {
       this->Finish(status);
     } else if (ok) {
       this->StartRead(&message_);
-    } else {
-      session_->Post([this] { Run(); });
     }
   }
   void OnDone() final { delete this; }
@@ -50,20 +48,22 @@ class Upload : public grpc::ServerReadReactor<Message> {
   // ended.
   void Join(const std::string& session_id, uint64_t sequence) {
     if (session_ == nullptr) {
-      session_ = store_.Find(session_id);
+      session_ = access_.Find(*context_, session_id);
       sequence_ = sequence;
     } else {
-      store_.Find(session_->id());
+      access_.Find(*context_, session_->id());
     }
   }
   // nullptr before the first Join.
   Session* session() const { return session_.get(); }
 
  private:
+  // Nothing may follow it: what it queues ends the call.
   void End() {
     if (session_ == nullptr) throw Error(reason::kInvalidArgument, "the stream held no chunk");
     Complete();
-    store_.Find(session_->id());
+    access_.Find(*context_, session_->id());
+    session_->Post([this] { Run(); });
   }
 
   void Run() {
@@ -77,7 +77,7 @@ class Upload : public grpc::ServerReadReactor<Message> {
     this->Finish(status);
   }
 
-  SessionStore& store_;
+  const Access& access_;
   grpc::CallbackServerContext* const context_;
   Response* const response_;
   Message message_;
@@ -101,13 +101,12 @@ class Download : public grpc::ServerWriteReactor<Message> {
   virtual bool Next(Message& message) = 0;
 
   // For the constructor. `session_id` may throw.
-  void Open(SessionStore& store, const std::function<std::string()>& session_id) {
-    const grpc::Status status = Guard([&] { session_ = store.Find(session_id()); });
-    if (!status.ok()) {
-      this->Finish(status);
-    } else {
+  void Open(const Access& access, const std::function<std::string()>& session_id) {
+    const grpc::Status status = Guard([&] {
+      session_ = access.Find(*context_, session_id());
       session_->Post([this] { Start(); });
-    }
+    });
+    if (!status.ok()) this->Finish(status);
   }
 
  private:

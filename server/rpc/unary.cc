@@ -10,7 +10,7 @@ namespace gradwire::rpc {
   grpc::ServerUnaryReactor* Service::Verb(grpc::CallbackServerContext* context, \
                                           const v1::Verb##Request* request,     \
                                           v1::Verb##Response* response) {       \
-    return Execute(store_, context, request, response, rpc::Verb);              \
+    return Execute(access_, context, request, response, rpc::Verb);             \
   }
 GRADWIRE_UNARY(DescribeSession)
 GRADWIRE_UNARY(Put)

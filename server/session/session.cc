@@ -4,19 +4,24 @@
 
 namespace gradwire {
 
-Session::Session(std::string id, Backend& backend, ComputePool& pool, const SessionOptions& options)
+Session::Session(std::string id, Backend& backend, ComputePool& pool, const SessionOptions& options,
+                 std::shared_ptr<Quota> parent)
     : id_(std::move(id)),
       options_(options),
       pool_(pool),
-      quota_(std::make_shared<Quota>(options.max_bytes)),
+      quota_(
+          std::make_shared<Quota>(options.max_bytes, "bytes of session memory", std::move(parent))),
       stream_(backend.NewStream(quota_)),
       strand_(std::make_shared<Strand>(pool)),
       lease_(std::make_shared<Lease>(options.lease)),
+      queue_(std::make_shared<Quota>(options.max_queued, "commands that wait in the session")),
       random_state_(options.seed) {}
 
 void Session::Post(std::function<void()> task) {
+  queue_->Take(1);
   lease_->Begin();
-  strand_->Post([lease = lease_, task = std::move(task)]() mutable {
+  strand_->Post([lease = lease_, queue = queue_, task = std::move(task)]() mutable {
+    queue->Give(1);
     task();
     task = nullptr;
     lease->End();

@@ -36,22 +36,30 @@ class Lease {
   int under_way_ = 0;                                                                 // guarded
 };
 
+// Limits of 0 mean none.
 struct SessionOptions {
   std::chrono::milliseconds lease{0};
   int64_t max_bytes = 0;
   uint64_t seed = 0;
+  int64_t max_tensors = 0;
+  int64_t max_programs = 0;
+  int64_t max_queued = 0;  // commands that wait
 };
 
 // The lease is thread-safe. All else belongs to the strand: commands post their work to it, and a
 // Transaction there reads and changes the rest.
 class Session {
  public:
-  Session(std::string id, Backend& backend, ComputePool& pool, const SessionOptions& options);
+  // What the session holds in tensors is booked with `parent` too, where there is one.
+  Session(std::string id, Backend& backend, ComputePool& pool, const SessionOptions& options,
+          std::shared_ptr<Quota> parent = nullptr);
 
   const std::string& id() const { return id_; }
   // Queues work of this session behind what is queued already. The lease does not end before it.
+  // Throws QUOTA_EXCEEDED when too much waits.
   void Post(std::function<void()> task);
 
+  const SessionOptions& options() const { return options_; }
   std::chrono::milliseconds lease() const { return options_.lease; }
   void Renew() { lease_->Renew(); }
   bool Expired(std::chrono::steady_clock::time_point now) const { return lease_->Expired(now); }
@@ -73,7 +81,9 @@ class Session {
   const std::shared_ptr<Quota> quota_;
   const std::unique_ptr<Stream> stream_;
   const std::shared_ptr<Strand> strand_;
-  const std::shared_ptr<Lease> lease_;  // tasks share it: what they hold may be all of the session
+  // Tasks share these: what they hold may be all of the session.
+  const std::shared_ptr<Lease> lease_;
+  const std::shared_ptr<Quota> queue_;
 
   std::map<std::string, Value> names_;
   std::map<std::string, ProgramPtr> programs_;

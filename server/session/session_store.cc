@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <utility>
 
 #include "core/error.h"
@@ -13,6 +14,7 @@ namespace gradwire {
 namespace {
 
 constexpr size_t kRememberedIds = 10000;
+constexpr size_t kIdDigits = 32;
 constexpr std::chrono::milliseconds kSweepPeriod(250);
 
 template <class T>
@@ -29,11 +31,24 @@ std::string NewId() {
   return fmt::format("{:016x}{:016x}", bits[0], bits[1]);
 }
 
+// Ids are not to be guessed, so they have the length of random ones.
+void CheckId(const std::string& id) {
+  const auto is_digit = [](unsigned char c) { return std::isxdigit(c) != 0; };
+  if (id.size() == kIdDigits && std::all_of(id.begin(), id.end(), is_digit)) return;
+  throw Error(reason::kInvalidArgument,
+              fmt::format("session_id '{}' is not {} hexadecimal digits", id, kIdDigits));
+}
+
 }  // namespace
 
 SessionStore::SessionStore(std::vector<std::unique_ptr<Backend>> backends, ComputePool& pool,
                            const SessionLimits& limits)
-    : backends_(std::move(backends)), pool_(pool), limits_(limits), sweeper_([this] { Sweep(); }) {}
+    : backends_(std::move(backends)),
+      pool_(pool),
+      limits_(limits),
+      all_{"", std::make_shared<Quota>(limits.max_bytes, "bytes of the server's memory"),
+           std::make_shared<Quota>(limits.max_sessions, "sessions of the server")},
+      sweeper_([this] { Sweep(); }) {}
 
 SessionStore::~SessionStore() {
   {
@@ -55,8 +70,10 @@ Backend& SessionStore::FindBackend(const std::string& device) const {
               fmt::format("this server has no device '{}'; it has: {}", device, names));
 }
 
-std::shared_ptr<Session> SessionStore::Open(const OpenRequest& request) {
-  SessionOptions options;
+SessionOptions SessionStore::OptionsFor(const OpenRequest& request) const {
+  SessionOptions options{.max_tensors = limits_.max_tensors,
+                         .max_programs = limits_.max_programs,
+                         .max_queued = limits_.max_queued};
   options.lease = request.lease.count() == 0 ? limits_.default_lease : request.lease;
   if (options.lease.count() < 0 || options.lease > limits_.max_lease) {
     throw Error(reason::kInvalidArgument,
@@ -73,40 +90,75 @@ std::shared_ptr<Session> SessionStore::Open(const OpenRequest& request) {
                                              : std::min(limit, request.max_bytes);
   options.seed =
       request.seed.has_value() ? static_cast<uint64_t>(*request.seed) : RandomBits<uint64_t>();
-  Backend& backend = FindBackend(request.device);
-  auto session = std::make_shared<Session>(NewId(), backend, pool_, options);
-  const std::lock_guard lock(mutex_);
-  if (draining_) throw Error(reason::kShuttingDown, "the server is stopping; open elsewhere");
-  if (static_cast<int64_t>(sessions_.size()) >= limits_.max_sessions) {
-    throw Error(reason::kQuotaExceeded,
-                fmt::format("the server holds {} sessions, its limit", sessions_.size()))
-        .With("limit", std::to_string(limits_.max_sessions))
-        .With("used", std::to_string(sessions_.size()))
-        .With("requested", "1");
+  return options;
+}
+
+std::shared_ptr<const SessionStore::Tenant> SessionStore::TenantLocked(const std::string& name) {
+  std::shared_ptr<const Tenant>& tenant = tenants_[name];
+  if (tenant == nullptr) {
+    const TenantLimits& limits = limits_.Of(name);
+    tenant = std::make_shared<const Tenant>(Tenant{
+        name, std::make_shared<Quota>(limits.max_bytes, "bytes of the tenant's memory", all_.bytes),
+        std::make_shared<Quota>(limits.max_sessions, "sessions of the tenant", all_.sessions)});
   }
-  sessions_[session->id()] = session;
+  return tenant;
+}
+
+std::shared_ptr<Session> SessionStore::ReopenLocked(const std::string& id,
+                                                    const std::string& tenant) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return nullptr;
+  if (found->second.tenant->name != tenant) {
+    throw Error(reason::kInvalidArgument, fmt::format("session_id '{}' cannot be had", id));
+  }
+  found->second.session->Renew();
+  return found->second.session;
+}
+
+std::shared_ptr<Session> SessionStore::Open(const OpenRequest& request, const std::string& tenant) {
+  if (!request.id.empty()) CheckId(request.id);
+  const SessionOptions options = OptionsFor(request);
+  Backend& backend = FindBackend(request.device);
+  const std::string id = request.id.empty() ? NewId() : request.id;
+  std::shared_ptr<Session> session;  // where it is refused, freed after the lock
+  const std::lock_guard lock(mutex_);
+  if (const auto open = ReopenLocked(id, tenant)) return open;
+  if (draining_) throw Error(reason::kShuttingDown, "the server is stopping; open elsewhere");
+  const std::shared_ptr<const Tenant> owner = TenantLocked(tenant);
+  owner->sessions->Take(1);
+  try {
+    session = std::make_shared<Session>(id, backend, pool_, options, owner->bytes);
+    sessions_[id] = {session, owner};
+  } catch (...) {
+    owner->sessions->Give(1);
+    throw;
+  }
   return session;
 }
 
-std::shared_ptr<Session> SessionStore::Find(const std::string& id) {
+std::shared_ptr<Session> SessionStore::Find(const std::string& id, const std::string& tenant) {
   std::shared_ptr<Session> late;  // freed after the lock
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(id);
-  if (found != sessions_.end() && !found->second->Expired(std::chrono::steady_clock::now())) {
-    found->second->Renew();
-    return found->second;
+  if (found != sessions_.end() && found->second.tenant->name == tenant) {
+    const std::shared_ptr<Session>& session = found->second.session;
+    if (!session->Expired(std::chrono::steady_clock::now())) {
+      session->Renew();
+      return session;
+    }
+    late = ExpireLocked(found);
   }
-  if (found != sessions_.end()) late = ExpireLocked(found);
-  if (std::find(expired_.begin(), expired_.end(), id) != expired_.end()) {
+  const auto is_it = [&](const Expired& past) { return past.id == id && past.tenant == tenant; };
+  if (std::any_of(expired_.begin(), expired_.end(), is_it)) {
     throw Error(reason::kSessionExpired, fmt::format("the lease of session '{}' ran out", id));
   }
-  throw Error(reason::kSessionNotFound, fmt::format("there is no session '{}'", id));
+  throw Error(reason::kSessionNotFound, fmt::format("this server has no session '{}'", id));
 }
 
-void SessionStore::Close(const std::string& id) {
-  const std::shared_ptr<Session> session = Find(id);  // freed after the lock
+void SessionStore::Close(const std::string& id, const std::string& tenant) {
+  std::shared_ptr<Session> session = Find(id, tenant);  // freed after the lock
   const std::lock_guard lock(mutex_);
-  sessions_.erase(id);
+  if (const auto found = sessions_.find(id); found != sessions_.end()) RemoveLocked(found);
 }
 
 void SessionStore::Drain() {
@@ -121,7 +173,7 @@ void SessionStore::Sweep() {
     const auto now = std::chrono::steady_clock::now();
     for (auto it = sessions_.begin(); it != sessions_.end();) {
       const auto next = std::next(it);
-      if (it->second->Expired(now)) late.push_back(ExpireLocked(it));
+      if (it->second.session->Expired(now)) late.push_back(ExpireLocked(it));
       it = next;
     }
     lock.unlock();
@@ -130,12 +182,17 @@ void SessionStore::Sweep() {
   }
 }
 
-std::shared_ptr<Session> SessionStore::ExpireLocked(Table::iterator it) {
-  std::shared_ptr<Session> session = std::move(it->second);
-  expired_.push_back(it->first);
-  if (expired_.size() > kRememberedIds) expired_.pop_front();
+std::shared_ptr<Session> SessionStore::RemoveLocked(Table::iterator it) {
+  std::shared_ptr<Session> session = std::move(it->second.session);
+  it->second.tenant->sessions->Give(1);
   sessions_.erase(it);
   return session;
+}
+
+std::shared_ptr<Session> SessionStore::ExpireLocked(Table::iterator it) {
+  expired_.push_back({it->first, it->second.tenant->name});
+  if (expired_.size() > kRememberedIds) expired_.pop_front();
+  return RemoveLocked(it);
 }
 
 }  // namespace gradwire

@@ -198,7 +198,26 @@ void Transaction::UnloadProgram(const std::string& name) {
   programs_[name] = nullptr;
 }
 
+void Transaction::CheckCounts() const {
+  // How many entries of `changes` bind what `bound` does not, less those that unbind.
+  const auto growth = [](const auto& bound, const auto& changes, auto is_bound) {
+    int64_t count = 0;
+    for (const auto& [name, change] : changes) {
+      count += static_cast<int64_t>(is_bound(change)) - static_cast<int64_t>(bound.contains(name));
+    }
+    return count;
+  };
+  const auto check = [](const char* what, int64_t limit, size_t used, int64_t added) {
+    if (added > 0) CheckQuota(what, limit, static_cast<int64_t>(used), added);
+  };
+  check("tensors of the session", session_.options().max_tensors, session_.names_.size(),
+        growth(session_.names_, changes_, [](const auto& value) { return value.has_value(); }));
+  check("programs of the session", session_.options().max_programs, session_.programs_.size(),
+        growth(session_.programs_, programs_, [](const auto& p) { return p != nullptr; }));
+}
+
 void Transaction::Commit() {
+  CheckCounts();
   std::vector<Value> targets = targets_;
   for (const auto& [name, value] : changes_) {
     if (value.has_value()) targets.push_back(*value);

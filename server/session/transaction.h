@@ -160,6 +160,9 @@ class Transaction {
                         std::set<std::string>& unknown,
                         const std::function<Value(const std::string&)>& look_outside);
 
+  // Throws QUOTA_EXCEEDED when more names or programs would be bound than the session may have.
+  void CheckCounts() const;
+
   Session& session_;
   // Name -> new binding, or nothing for an unbound name.
   std::map<std::string, std::optional<Value>> changes_;

@@ -57,6 +57,49 @@ TEST(SessionStore, ASessionAtWorkDoesNotExpire) {
   stop = true;
 }
 
+TEST(SessionStore, ASessionBelongsToItsTenant) {
+  ComputePool pool(1);
+  SessionStore store(Cpu(), pool, {});
+  const std::string id = store.Open({}, "a")->id();
+  EXPECT_EQ(store.Find(id, "a")->id(), id);
+  EXPECT_THAT(ErrorOf([&] { store.Find(id, "b"); }), StartsWith("SESSION_NOT_FOUND"));
+  EXPECT_THAT(ErrorOf([&] { store.Close(id, "b"); }), StartsWith("SESSION_NOT_FOUND"));
+  EXPECT_THAT(ErrorOf([&] { store.Open({.id = id}, "b"); }), StartsWith("INVALID_ARGUMENT"));
+  EXPECT_EQ(store.Open({.id = id}, "a"), store.Find(id, "a"));
+  store.Close(id, "a");
+  EXPECT_EQ(store.Open({.id = id}, "b")->id(), id);
+}
+
+TEST(SessionStore, CountsSessionsOfATenantAndOfAll) {
+  ComputePool pool(1);
+  SessionStore store(Cpu(), pool,
+                     {.max_sessions = 3, .tenant = {.max_sessions = 2}, .tenants = {{"big", {}}}});
+  const auto a = store.Open({}, "a");
+  const auto b = store.Open({}, "a");
+  EXPECT_THAT(ErrorOf([&] { store.Open({}, "a"); }), HasSubstr("sessions of the tenant: 1 asked"));
+  const auto c = store.Open({}, "big");
+  EXPECT_THAT(ErrorOf([&] { store.Open({}, "big"); }),
+              HasSubstr("sessions of the server: 1 asked"));
+  store.Close(a->id(), "a");
+  store.Open({}, "a");
+}
+
+TEST(Quota, BooksWithAllOrNone) {
+  const auto server = std::make_shared<Quota>(100, "server");
+  const auto tenant = std::make_shared<Quota>(0, "tenant", server);
+  Quota one(60, "session", tenant);
+  Quota two(60, "session", tenant);
+  one.Take(60);
+  EXPECT_THAT(ErrorOf([&] { one.Take(1); }), HasSubstr("session: 1 asked for, 60 of 60 in use"));
+  EXPECT_THAT(ErrorOf([&] { two.Take(50); }), HasSubstr("server: 50 asked for, 60 of 100 in use"));
+  EXPECT_EQ(two.used(), 0);
+  EXPECT_EQ(tenant->used(), 60);
+  EXPECT_THAT(ErrorOf([&] { two.Take(INT64_MAX); }), StartsWith("QUOTA_EXCEEDED"));
+  one.Give(60);
+  EXPECT_EQ(server->used(), 0);
+  two.Take(50);
+}
+
 TEST(SessionStore, RefusesWhatItCannotGive) {
   ComputePool pool(1);
   SessionStore store(Cpu(), pool, {.max_sessions = 1});

@@ -10,6 +10,7 @@
 from gradwire import commands, errors, functional, optim
 from gradwire.autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from gradwire.client import Client, connect
+from gradwire.credentials import Tls
 from gradwire.errors import GradwireError
 from gradwire.pipeline import Pipeline
 from gradwire.program import Program, load_model
@@ -25,6 +26,7 @@ __all__ = [
     "Program",
     "Session",
     "Tensor",
+    "Tls",
     "commands",
     "connect",
     "enable_grad",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +15,12 @@ from google.protobuf.duration_pb2 import Duration
 from gradwire import errors
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import gradwire_pb2_grpc
+from gradwire.credentials import Tls
 from gradwire.session import Session
 
 _T = TypeVar("_T")
 
-_CHANNEL_OPTIONS = [
+_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     # Retries are ours: they reuse a command's sequence number.
@@ -34,15 +36,21 @@ class Client:
         self,
         target: str,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: Tls | bool = False,
+        token: str | None = None,
         timeout: float | None = None,
         attempts: int = 4,
     ) -> None:
-        """`timeout`: seconds that one call may take. `attempts`: how often a call is tried while UNAVAILABLE."""
-        if credentials is None:
+        """`tls`: speak TLS, with the system's authorities where it is just True. `token`: shown to the server with each
+        call; who reads the network reads it too, but for TLS. `timeout`: seconds that one call may take. `attempts`: how
+        often a call is tried while UNAVAILABLE.
+        """
+        if tls is False:
             self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+            tls = Tls() if tls is True else tls
+            self._channel = grpc.secure_channel(target, tls.credentials(), options=_CHANNEL_OPTIONS + tls.options())
+        self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         make_stub: Any = gradwire_pb2_grpc.GradwireStub
         self._stub = make_stub(self._channel)
         self._attempts = attempts
@@ -73,10 +81,12 @@ class Client:
         `lease`: seconds that it lives without a call (None: the server's default). `max_bytes`: limit of its tensor
         memory (0: the server's). `seed`: of its random generator. Raises DeviceNotFound, QuotaExceeded.
         """
-        request = pb.OpenSessionRequest(device=device, max_bytes=max_bytes, seed=seed)
+        # The id is ours, so that a balancer in between sends this call already where the session will be.
+        session_id = secrets.token_hex(16)
+        request = pb.OpenSessionRequest(device=device, max_bytes=max_bytes, seed=seed, session_id=session_id)
         if lease is not None:
             request.lease.CopyFrom(duration(lease))
-        return Session(self, self.unary("OpenSession", request).session_id, device)
+        return Session(self, self.unary("OpenSession", request, session_id).session_id, device)
 
     def server_info(self) -> pb.GetServerInfoResponse:
         """Version, devices, limits and the support matrix."""
@@ -103,8 +113,8 @@ class Client:
         self._channel.close()
 
     def _options(self, session_id: str) -> dict[str, Any]:
-        metadata = (("gradwire-session", session_id),) if session_id else ()
-        return {"timeout": self.timeout, "metadata": metadata}
+        session = (("gradwire-session", session_id),) if session_id else ()
+        return {"timeout": self.timeout, "metadata": (*session, *self._metadata)}
 
     def _try(
         self, method: str, send: Callable[[Any, dict[str, Any]], _T], session_id: str, attempts: int | None = None
@@ -118,7 +128,7 @@ class Client:
                 failure = errors.from_rpc_error(error)
                 if failure.code != grpc.StatusCode.UNAVAILABLE or attempt == attempts - 1:
                     raise failure from error
-            time.sleep(_FIRST_BACKOFF_S * 2**attempt)
+            time.sleep(max(_FIRST_BACKOFF_S * 2**attempt, failure.retry_after or 0))
         raise ValueError("a client needs at least one attempt a call")
 
     def __enter__(self) -> Client:
@@ -148,9 +158,10 @@ def duration(seconds: float) -> Duration:
 def connect(
     target: str = "127.0.0.1:50051",
     *,
-    credentials: grpc.ChannelCredentials | None = None,
+    tls: Tls | bool = False,
+    token: str | None = None,
     timeout: float | None = None,
     attempts: int = 4,
 ) -> Client:
     """A client of the server at `target` ("host:port"); see `Client` for the options. Connects at the first call."""
-    return Client(target, credentials=credentials, timeout=timeout, attempts=attempts)
+    return Client(target, tls=tls, token=token, timeout=timeout, attempts=attempts)

@@ -27,7 +27,8 @@ class GradwireError(RuntimeError):
     """A call that the server, or the way to it, refused.
 
     `reason` is the stable name from `status.proto` ("" where there is none), `code` the gRPC status code, and `metadata`
-    the details: `command`, `node`, `node_name`, `op`, `tensor`, `program`, `limit`, `used`, `requested`.
+    the details: `command`, `node`, `node_name`, `op`, `tensor`, `program`, `limit`, `used`, `requested`. `retry_after`:
+    seconds after which the server thinks another attempt worth while, or None.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class GradwireError(RuntimeError):
         reason: str = "",
         code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
         metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.code = code
         self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return self.message
@@ -54,6 +57,10 @@ class SessionNotFound(GradwireError, KeyError):
 
 class SessionExpired(GradwireError, KeyError):
     """The session's lease ran out."""
+
+
+class Unauthenticated(GradwireError, PermissionError):
+    """The server asks for a token, and this was none of its tokens."""
 
 
 class TensorNotFound(GradwireError, KeyError):
@@ -112,7 +119,7 @@ class DependencyFailed(GradwireError):
 
 
 class QuotaExceeded(GradwireError, MemoryError):
-    """A limit of the session or the server is reached."""
+    """A limit of the session, its tenant or the server is reached."""
 
 
 class OutOfMemory(GradwireError, MemoryError):
@@ -142,6 +149,7 @@ class NeverComputed(GradwireError):
 _BY_REASON: dict[str, type[GradwireError]] = {
     "SESSION_NOT_FOUND": SessionNotFound,
     "SESSION_EXPIRED": SessionExpired,
+    "UNAUTHENTICATED": Unauthenticated,
     "TENSOR_NOT_FOUND": TensorNotFound,
     "PROGRAM_NOT_FOUND": ProgramNotFound,
     "INVALID_ARGUMENT": InvalidArgument,
@@ -180,12 +188,16 @@ def from_status(data: bytes) -> GradwireError:
     """The exception for a serialized google.rpc.Status."""
     status = status_pb2.RpcStatus.FromString(data)
     info = status_pb2.ErrorInfo()
+    retry_after = None
     for detail in status.details:
         if detail.type_url.endswith("google.rpc.ErrorInfo"):
             info.ParseFromString(detail.value)
+        elif detail.type_url.endswith("google.rpc.RetryInfo"):
+            delay = status_pb2.RetryInfo.FromString(detail.value).retry_delay
+            retry_after = delay.seconds + delay.nanos / 1e9
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, GradwireError)
-    return kind(status.message, reason=info.reason, code=code, metadata=info.metadata)
+    return kind(status.message, reason=info.reason, code=code, metadata=info.metadata, retry_after=retry_after)
 
 
 def from_rpc_error(error: grpc.RpcError) -> GradwireError:

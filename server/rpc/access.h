@@ -1,0 +1,47 @@
+// Who calls, and the sessions that they may see: the one way from a call to a session.
+#ifndef GRADWIRE_RPC_ACCESS_H_
+#define GRADWIRE_RPC_ACCESS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "rpc/tokens.h"
+#include "session/session_store.h"
+
+namespace gradwire::rpc {
+
+// Thread-safe. Each method throws UNAUTHENTICATED when tokens are asked for and the call's metadata
+// has no good one ("authorization: Bearer TOKEN").
+class Access {
+ public:
+  // `store` outlives this. Without `tokens` everyone is the tenant "".
+  explicit Access(SessionStore& store, std::optional<Tokens> tokens = std::nullopt)
+      : store_(store), tokens_(std::move(tokens)) {}
+
+  std::string TenantOf(const grpc::ServerContextBase& context) const;
+  // As of SessionStore, for the tenant that calls.
+  std::shared_ptr<Session> Open(const grpc::ServerContextBase& context,
+                                const OpenRequest& request) const {
+    return store_.Open(request, TenantOf(context));
+  }
+  std::shared_ptr<Session> Find(const grpc::ServerContextBase& context,
+                                const std::string& id) const {
+    return store_.Find(id, TenantOf(context));
+  }
+  void Close(const grpc::ServerContextBase& context, const std::string& id) const {
+    store_.Close(id, TenantOf(context));
+  }
+  const SessionStore& store() const { return store_; }
+
+ private:
+  SessionStore& store_;
+  const std::optional<Tokens> tokens_;
+};
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_ACCESS_H_

@@ -1,0 +1,81 @@
+#include "rpc/tokens.h"
+
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/escaping.h"
+#include "core/error.h"
+
+namespace gradwire::rpc {
+namespace {
+
+Error Wrong(const std::string& what) { return {reason::kInvalidArgument, what}; }
+
+std::optional<int64_t> Limit(const nlohmann::json& tenant, const char* key) {
+  const auto found = tenant.find(key);
+  if (found == tenant.end()) return std::nullopt;
+  if (!found->is_number_unsigned()) throw Wrong(fmt::format("'{}' is not a number", key));
+  return found->get<int64_t>();
+}
+
+}  // namespace
+
+Tokens::Digest Tokens::ParseDigest(const std::string& hex) {
+  Digest digest;
+  const bool is_hex =
+      std::all_of(hex.begin(), hex.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
+  if (hex.size() != 2 * digest.size() || !is_hex) {
+    throw Wrong("a token is given by its SHA-256: 64 hexadecimal digits");
+  }
+  const std::string bytes = absl::HexStringToBytes(hex);
+  std::copy(bytes.begin(), bytes.end(), digest.begin());
+  return digest;
+}
+
+Tokens Tokens::Read(const std::string& path) {
+  Tokens tokens;
+  try {
+    std::ifstream file(path);
+    if (!file) throw Wrong("cannot be read");
+    const auto json = nlohmann::json::parse(file);
+    for (const auto& [name, tenant] : json.at("tenants").items()) {
+      for (const auto& digest : tenant.at("sha256")) {
+        tokens.entries_.push_back({ParseDigest(digest.get<std::string>()), name});
+      }
+      tokens.agreed_[name] = {Limit(tenant, "max_bytes"), Limit(tenant, "max_sessions")};
+    }
+    if (tokens.entries_.empty()) throw Wrong("holds no token");
+  } catch (const nlohmann::json::exception& exception) {
+    throw Wrong(fmt::format("tokens file '{}': {}", path, exception.what()));
+  } catch (Error& error) {
+    throw error.Prefix(fmt::format("tokens file '{}': ", path));
+  }
+  return tokens;
+}
+
+std::optional<std::string> Tokens::TenantOf(std::string_view token) const {
+  Digest digest;
+  SHA256(reinterpret_cast<const uint8_t*>(token.data()), token.size(), digest.data());
+  const Entry* match = nullptr;
+  for (const Entry& entry : entries_) {
+    if (CRYPTO_memcmp(entry.digest.data(), digest.data(), digest.size()) == 0) match = &entry;
+  }
+  if (match == nullptr) return std::nullopt;
+  return match->tenant;
+}
+
+std::map<std::string, TenantLimits> Tokens::Limits(const TenantLimits& otherwise) const {
+  std::map<std::string, TenantLimits> limits;
+  for (const auto& [name, agreed] : agreed_) {
+    limits[name] = {agreed.max_bytes.value_or(otherwise.max_bytes),
+                    agreed.max_sessions.value_or(otherwise.max_sessions)};
+  }
+  return limits;
+}
+
+}  // namespace gradwire::rpc
