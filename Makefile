@@ -10,7 +10,8 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
 TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo run lint format docs clean
-.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-programs test-clients test-asan test-tsan
+.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-programs test-clients test-deploy
+.PHONY: test-asan test-tsan image-check
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -45,8 +46,8 @@ run: build  ## serve until Ctrl-C
 	$(SERVER)
 
 test:  ## everything; ends with 'N passed, N failed'
-	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops e2e onnx gradients clients
+	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp build/deploy.stamp || { echo '0 passed, 1 failed'; exit 1; }
+	@$(TEST) build tools lint unit ops e2e onnx gradients clients deploy
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit
@@ -66,6 +67,16 @@ test-clients: stubs build/clients.stamp  ## the clients in every language, again
 build/clients.stamp: deploy/packages/clients.txt | setup
 	@scripts/packages.sh $<
 	@touch $@
+
+test-deploy: stubs build/deploy.stamp  ## deploy/: nginx before three servers, and linters
+	@$(TEST) build deploy
+
+build/deploy.stamp: deploy/packages/deploy.txt | setup
+	@scripts/packages.sh $<
+	@touch $@
+
+image-check: stubs build/deploy.stamp  ## the Dockerfile's steps without a container engine (as root, 20 minutes)
+	scripts/image_check.sh
 
 test-gradients: stubs build/gradients.stamp  ## gradients of operators, random programs and models, and PyTorch's
 	@rm -f build/gradients.txt

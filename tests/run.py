@@ -45,6 +45,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "e2e": [*pytest, "tests/e2e"],
         "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
         "clients": [*pytest, "tests/clients"],
+        "deploy": [*pytest, "-rP", "tests/deploy"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
         # With the score of both.
         "gradcheck": [*pytest, *(f"tests/conformance/{name}_test.py" for name in GRADCHECK)],
@@ -60,12 +61,13 @@ TARGETS = {
     "e2e": "gradwire-server",
     "onnx": "gradwire-server",
     "clients": "gradwire-server gradwire_client",
+    "deploy": "gradwire-server",
     "gradients": "gradwire-server",
     "gradcheck": "gradwire-server",
     "programs": "gradwire-server",
     "models": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "gradients", "gradcheck", "programs", "models"]
+PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "deploy", "gradients", "gradcheck", "programs", "models"]
 
 
 def environment(preset: str) -> dict[str, str]:
