@@ -10,7 +10,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
 TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo run lint format docs clean
-.PHONY: test test-unit test-ops test-e2e test-onnx test-gradients test-programs test-clients test-deploy
+.PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
 .PHONY: test-asan test-tsan image-check
 
 help:  ## this list
@@ -47,7 +47,7 @@ run: build  ## serve until Ctrl-C
 
 test:  ## everything; ends with 'N passed, N failed'
 	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp build/deploy.stamp || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops e2e onnx gradients clients deploy
+	@$(TEST) build tools lint unit ops e2e onnx random gradients clients deploy
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit
@@ -60,6 +60,9 @@ test-e2e: stubs  ## a server and the Python client
 
 test-onnx: stubs  ## the ONNX backend test suite
 	@$(TEST) build onnx
+
+test-random: stubs  ## random calls of every operator against onnx's reference evaluator
+	@$(TEST) build random
 
 test-clients: stubs build/clients.stamp  ## the clients in every language, against one server
 	@$(TEST) build clients

@@ -44,6 +44,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "e2e": [*pytest, "tests/e2e"],
         "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
+        "random": [*pytest, "tests/conformance/random_ops_test.py"],
         "clients": [*pytest, "tests/clients"],
         "deploy": [*pytest, "-rP", "tests/deploy"],
         "gradients": [*pytest, "-rP", "tests/conformance/gradients_test.py"],
@@ -60,6 +61,7 @@ TARGETS = {
     "ops": "gradwire_op_tests",
     "e2e": "gradwire-server",
     "onnx": "gradwire-server",
+    "random": "gradwire-server",
     "clients": "gradwire-server gradwire_client",
     "deploy": "gradwire-server",
     "gradients": "gradwire-server",
@@ -67,7 +69,22 @@ TARGETS = {
     "programs": "gradwire-server",
     "models": "gradwire-server",
 }
-PARTS = ["build", "tools", "lint", "unit", "ops", "e2e", "onnx", "clients", "deploy", "gradients", "gradcheck", "programs", "models"]
+PARTS = [
+    "build",
+    "tools",
+    "lint",
+    "unit",
+    "ops",
+    "e2e",
+    "onnx",
+    "random",
+    "clients",
+    "deploy",
+    "gradients",
+    "gradcheck",
+    "programs",
+    "models",
+]
 
 
 def environment(preset: str) -> dict[str, str]:

@@ -32,8 +32,8 @@ Value Blend(const Value& old, const Value& current, double momentum) {
 // Y, the running mean and variance, and those of the batch. ONNX declares all but Y not
 // differentiable; a loop that feeds them back must not keep the graphs of past rounds.
 Values Train(const OpCall& call, const Operands& in) {
-  const Attributes epsilon{{"epsilon", call.attributes().Float("epsilon", 1e-5)}};
-  const double momentum = call.attributes().Float("momentum", 0.9);
+  const Attributes epsilon{{"epsilon", call.attributes().Float("epsilon", 1e-5f)}};
+  const double momentum = call.attributes().Float("momentum", 0.9f);
   Values results = ApplyAll("gradwire::BatchNorm", {in.x, in.scale, in.bias}, epsilon, 3);
   const Value y = Cast(Reshape(results[0], call.dims(0)), call.dtype(0));
   if (call.num_outputs() == 1) return {y};
@@ -52,7 +52,7 @@ Values Infer(const OpCall& call, const Operands& in) {
     throw Error(reason::kInvalidArgument,
                 fmt::format("has one output when not training, {} asked for", call.num_outputs()));
   }
-  const Attributes epsilon{{"epsilon", call.attributes().Float("epsilon", 1e-5)}};
+  const Attributes epsilon{{"epsilon", call.attributes().Float("epsilon", 1e-5f)}};
   const Value y = Call("gradwire::BatchNormWithStatistics",
                        {in.x, in.scale, in.bias, in.mean, in.var}, epsilon);
   return {Cast(Reshape(y, call.dims(0)), call.dtype(0))};

@@ -226,7 +226,17 @@ std::array<int64_t, 128> Extents(const std::string& text, const std::vector<Term
   return extents;
 }
 
+// Integers narrower than those that MatMul takes: computed modulo 2^32, then modulo their width.
+constexpr DTypeSet kNarrow = DType::kInt8 | DType::kUint8 | (DType::kInt16 | DType::kUint16);
+
+Values InWiderIntegers(const OpCall& call) {
+  Values wide;
+  for (const Value& input : call.inputs()) wide.push_back(Cast(input, DType::kInt32));
+  return {Cast(Apply(call.op(), std::move(wide), call.attributes(), 1)[0], call.dtype(0))};
+}
+
 Values DecomposeEinsum(const OpCall& call) {
+  if (kNarrow.Contains(call.dtype(0))) return InWiderIntegers(call);
   const std::string& text = call.attributes().String("equation");
   std::string output;
   std::vector<Term> terms = ReadTerms(call, text, output);
@@ -255,7 +265,7 @@ Values DecomposeEinsum(const OpCall& call) {
 GRADWIRE_OP({.name = "Einsum",
              .since = 12,
              .inputs = {1, kVariadic},
-             .types = kFloats | DType::kInt32 | DType::kInt64 | DType::kUint32 | DType::kUint64,
+             .types = kNumbers,
              .attributes = {"equation"},
              .decompose = DecomposeEinsum});
 

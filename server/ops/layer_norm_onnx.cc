@@ -13,7 +13,7 @@ namespace {
 Attributes LayerNormAttributes(const OpCall& call, int axis, bool center) {
   return {{"axis", int64_t{axis}},
           {"center", int64_t{center}},
-          {"epsilon", call.attributes().Float("epsilon", 1e-5)}};
+          {"epsilon", call.attributes().Float("epsilon", 1e-5f)}};
 }
 
 // `x` as a parameter of LayerNorm, which wants exactly the trailing dimensions; absent when it

@@ -61,7 +61,7 @@ Values DecomposeLrn(const OpCall& call) {
   if (size < 1) {
     throw Error(reason::kInvalidArgument, fmt::format("size is {}, expected 1 or more", size));
   }
-  const double alpha = call.attributes().Float("alpha", 1e-4);
+  const double alpha = call.attributes().Float("alpha", 1e-4f);
   const double beta = call.attributes().Float("beta", 0.75);
   const double bias = call.attributes().Float("bias", 1.0);
   const Value sum = SumNeighbours(Square(x), size);

@@ -17,7 +17,7 @@ Values ReluVjp(const VjpCall& call) { return {ReluGrad(call.dy(), call.output(0)
 Values ReluGradVjp(const VjpCall& call) { return {ReluGrad(call.dy(), call.input(1)), Value()}; }
 
 Values LeakyReluVjp(const VjpCall& call) {
-  const double alpha = call.attributes().Float("alpha", 0.01);
+  const double alpha = call.attributes().Float("alpha", 0.01f);
   return {Where(Greater(call.input(0), 0.0), call.dy(), call.dy() * alpha)};
 }
 
@@ -77,9 +77,9 @@ Value Elu(const Value& x, double alpha) { return Call("Elu", {x}, {{"alpha", alp
 template <bool kOpset1>
 Values SeluDecompose(const OpCall& call) {
   const double alpha =
-      call.attributes().Float("alpha", kOpset1 ? 1.6732 : 1.67326319217681884765625);
+      call.attributes().Float("alpha", kOpset1 ? 1.6732f : 1.67326319217681884765625);
   const double gamma =
-      call.attributes().Float("gamma", kOpset1 ? 1.0507 : 1.05070102214813232421875);
+      call.attributes().Float("gamma", kOpset1 ? 1.0507f : 1.05070102214813232421875);
   return {Elu(call.input(0), alpha) * gamma};
 }
 
@@ -90,7 +90,7 @@ Values CeluDecompose(const OpCall& call) {
 
 Values HardSigmoidVjp(const VjpCall& call) {
   const Value y = call.output(0);
-  const double alpha = call.attributes().Float("alpha", 0.2);
+  const double alpha = call.attributes().Float("alpha", 0.2f);
   return {
       Where(And(Greater(y, 0.0), Less(y, 1.0)), call.dy() * alpha, Scalar(0.0, call.dy().dtype()))};
 }

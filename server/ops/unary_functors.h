@@ -80,7 +80,7 @@ GRADWIRE_UNARY(BitwiseNot, static_cast<T>(~x));
 
 struct LeakyRelu {
   double alpha;
-  static LeakyRelu Make(const Attributes& a) { return {a.Float("alpha", 0.01)}; }
+  static LeakyRelu Make(const Attributes& a) { return {a.Float("alpha", 0.01f)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     return math::Select(x < 0, static_cast<T>(alpha) * x, x);
@@ -101,7 +101,7 @@ struct HardSigmoid {
   double alpha;
   double beta;
   static HardSigmoid Make(const Attributes& a) {
-    return {a.Float("alpha", 0.2), a.Float("beta", 0.5)};
+    return {a.Float("alpha", 0.2f), a.Float("beta", 0.5)};
   }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {

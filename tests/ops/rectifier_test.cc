@@ -27,6 +27,12 @@ OP_CASES(
      .inputs = {Elements({3}, {7, 8, 9}), Fixed(Elements({3}, {0, 1, 2}))},
      .expect = {{0, 8, 9}}},
     {.op = "LeakyRelu", .inputs = {Distinct({3, 4})}},
+    // The default, too, is a float32.
+    {.op = "LeakyRelu",
+     .inputs = {Fixed(Elements({2}, {-1, 2}))},
+     .expect = {{-0.00999999977648258209, 2}},
+     .order = 0,
+     .float32_tolerance = 0},
     {.op = "LeakyRelu", .inputs = {Distinct({3, 4})}, .attributes = {{"alpha", -0.3}}, .opset = 1},
     {.op = "LeakyRelu",
      .inputs = {Points()},
