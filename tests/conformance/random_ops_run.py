@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import RuntimeContextError
 
 from gradwire import Session, commands, dtypes, errors
+import random_ops_oracles_layers  # noqa: F401  (it fills the table)
 from random_ops_draw import FLOATS, HALVES, Array, Case, Draw, Row
 from random_ops_oracles import IN_FLOAT32, ORACLES
 
