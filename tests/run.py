@@ -43,7 +43,11 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "e2e": [*pytest, "tests/e2e"],
-        "onnx": [*pytest, "-rP", "tests/conformance/onnx_backend_test.py"],
+        "onnx": [
+            *pytest,
+            "-rP",
+            *(f"tests/conformance/{name}_test.py" for name in ("onnx_backend", "support", "precision")),
+        ],
         "random": [*pytest, "tests/conformance/random_ops_test.py"],
         "clients": [*pytest, "tests/clients"],
         "deploy": [*pytest, "-rP", "tests/deploy"],

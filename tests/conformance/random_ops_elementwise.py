@@ -145,7 +145,7 @@ def prelu(d: Draw) -> Made:
 @each("Where")
 def where(d: Draw) -> Made:
     condition, a, b = d.broadcast(3)
-    draw = Draw((d.int(0, 1 << 30),), d.one_of(*FLOATS, *INTS, BOOL), d.opset)
+    draw = Draw((d.int(0, 1 << 30),), d.one_of(*FLOATS, *HALVES, *INTS, BOOL), d.opset)
     return [d.x(condition, dtype=BOOL), draw.special(a), draw.special(b)], {}
 
 

@@ -255,7 +255,7 @@ def one_hot(d: Draw) -> Made:
     depth = d.int(1, 5)
     dims = d.dims(high=3)
     indices = d.rng.integers(-depth, depth, dims).astype(d.dtype)
-    values = Draw((d.int(0, 1 << 30),), d.one_of(*FLOATS, *INTS), d.opset).distinct([2])
+    values = Draw((d.int(0, 1 << 30),), d.one_of(*FLOATS, *HALVES, *INTS), d.opset).distinct([2])
     kind = d.one_of(np.int32, np.int64)
     return [indices, np.asarray(depth, kind), values], d.attributes(axis=d.axis(len(dims) + 1))
 
