@@ -16,6 +16,7 @@ from onnx.reference.op_run import RuntimeContextError
 from gradwire import Session, commands, dtypes, errors
 import random_ops_oracles_layers  # noqa: F401  (it fills the table)
 from random_ops_draw import FLOATS, HALVES, Array, Case, Draw, Row
+from random_ops_legacy import translated
 from random_ops_oracles import IN_FLOAT32, ORACLES
 
 BATCH = 250
@@ -82,6 +83,7 @@ def ask_reference(case: Case) -> list[Array] | str:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
+            case = translated(case)
             oracle = ORACLES.get(case.op)
             answer = oracle(case, _evaluate) if oracle is not None else None
             return _evaluate(case) if answer is None else answer

@@ -20,6 +20,7 @@ import pytest
 import gradwire
 import random_ops_elementwise  # noqa: F401  (they fill the table)
 import random_ops_layers  # noqa: F401
+import random_ops_legacy  # noqa: F401
 import random_ops_shaping  # noqa: F401
 import random_ops_vision  # noqa: F401
 from gradwire.testing import Server
@@ -34,6 +35,22 @@ WEIGHT = sum(row.weight for row in ROWS)
 WITHOUT = dict.fromkeys(
     ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), "it is random"
 ) | {"MaxRoiPool": "the reference evaluator lacks it"}
+
+
+# Versions without random calls: the reference evaluator knows no form of them.
+WITHOUT_VERSIONS = {
+    "AveragePool": {1},
+    "Dropout": {1, 6},
+    "GRU": {1, 3},
+    "GlobalLpPool": {1},
+    "LSTM": {1},
+    "LpPool": {1},
+    "MaxUnpool": {9},
+    "Pad": {1},
+    "RNN": {1},
+    "Split": {1},
+    "Upsample": {1, 10},
+}
 
 
 def binary() -> str:
@@ -63,6 +80,14 @@ def test_every_operator_is_drawn(client: gradwire.Client) -> None:
     drawn = {row.op for row in ROWS}
     assert known == drawn | set(WITHOUT)
     assert not drawn & set(WITHOUT)
+
+
+def test_every_version_is_drawn() -> None:
+    drawn: dict[str, set[int]] = {}
+    for row in ROWS:
+        drawn.setdefault(row.op, set()).update(row.versions())
+    missing = {op: {v for v in versions_of(op) if v <= MAX_OPSET} - versions for op, versions in drawn.items()}
+    assert {op: versions for op, versions in missing.items() if versions} == WITHOUT_VERSIONS
 
 
 def show(seed: tuple[int, ...]) -> None:
