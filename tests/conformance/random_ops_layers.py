@@ -221,6 +221,17 @@ def dequantize(d: Draw) -> Made:
     return [d.x(dims, -100, 100), d.x(count, 0.1, 2, dtype=F32), d.optional(d.x(count, 0, 20))], attributes
 
 
+@op("QuantizeLinear", since=19, types=HALVES)
+def quantize_halves(d: Draw) -> Made:
+    scale = np.asarray(d.one_of(0.25, 0.5, 1, 2)).astype(d.dtype)  # quotients are exact: nothing hangs on their rounding
+    return [d.x(low=-50, high=50), scale, d.optional(np.asarray(d.one_of(3, 7), d.one_of(*INT8S)))], {}
+
+
+@op("DequantizeLinear", since=19, types=INT8S)
+def dequantize_to_halves(d: Draw) -> Made:
+    return [d.x(low=-100, high=100), np.asarray(d.number(0.1, 2)).astype(d.one_of(*HALVES))], {}
+
+
 @op("DynamicQuantizeLinear", outputs=3)
 def dynamic_quantize(d: Draw) -> Made:
     return [d.x(d.dims(empty=False))], {}

@@ -115,7 +115,7 @@ def dft(d: Draw) -> Made:
     return [d.x(dims), length, axis], {"inverse": inverse, "onesided": onesided}
 
 
-@op("STFT", types=FLOATS)
+@op("STFT", types=REAL)
 def stft(d: Draw) -> Made:
     length, step = d.int(2, 8), d.int(1, 4)
     signal = d.x([d.int(1, 2), length + d.int(0, 20), 1])
