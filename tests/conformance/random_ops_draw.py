@@ -70,8 +70,9 @@ class Draw:
         return int(self.rng.choice(6, p=[0.06, 0.24, 0.25, 0.2, 0.15, 0.1])) or (0 if empty else 3)
 
     def dims(self, low: int = 0, high: int = 5, empty: bool = True) -> list[int]:
-        """A shape of rank low .. high."""
-        return [self.extent(empty) for _ in range(self.int(low, high))]
+        """A shape of rank low .. high; now and then three dimensions of extent 1 or 2 more, where any rank will do."""
+        more = [self.int(1, 2) for _ in range(3)] if high == 5 and low < 2 and self.flag(0.1) else []
+        return more + [self.extent(empty) for _ in range(self.int(low, high))]
 
     def broadcast(self, count: int) -> list[list[int]]:
         """Shapes that broadcast together."""
