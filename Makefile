@@ -9,7 +9,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
                                      print m < 1 ? 1 : m < n ? m : n}' /proc/meminfo)
 TEST := $(PYTHON) tests/run.py
 
-.PHONY: help setup stubs configure build demo run lint format docs clean
+.PHONY: help setup stubs configure build demo load soak run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
 .PHONY: test-asan test-tsan image-check
 
@@ -41,6 +41,16 @@ build: configure  ## build the server and the C++ tests (PRESET=release|debug|as
 
 demo: build stubs  ## train two models on a server on this machine
 	$(PYTHON) client/python/examples/demo.py --server $(SERVER) --out build/demo
+
+LOAD := scripts/load.sh build/$(PRESET)
+
+load: TARGETS = gradwire-server gradwire-bench
+load: build  ## a load test with a report and plots (LOAD_FLAGS=... of gradwire-bench)
+	@$(LOAD) build/load $(LOAD_FLAGS)
+
+soak: TARGETS = gradwire-server gradwire-bench
+soak: build  ## ten minutes of it, with clients that die: no wrong answer, no growth of memory
+	@$(LOAD) build/soak --duration=10m --ramp=30s --sessions=100 --die=0.002 --lease=10s --max_rss_growth=0.1 $(LOAD_FLAGS)
 
 run: build  ## serve until Ctrl-C
 	$(SERVER)

@@ -66,7 +66,7 @@ TARGETS = {
     "e2e": "gradwire-server",
     "onnx": "gradwire-server",
     "random": "gradwire-server",
-    "clients": "gradwire-server gradwire_client",
+    "clients": "gradwire-server gradwire_client gradwire-bench",
     "deploy": "gradwire-server",
     "gradients": "gradwire-server",
     "gradcheck": "gradwire-server",

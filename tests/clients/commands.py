@@ -12,10 +12,10 @@ ROOT = HERE.parents[1]
 TIMEOUT_S = 900
 
 
-def output(command: Sequence[str], *, folder: Path = ROOT, **environment: str) -> str:
+def output(command: Sequence[str], **environment: str) -> str:
     """What a command prints to stdout; fails the test, with all that it printed, when its exit status is not 0."""
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT_S
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert done.returncode == 0, f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
