@@ -50,7 +50,7 @@ load: build  ## a load test with a report and plots (LOAD_FLAGS=... of gradwire-
 
 soak: TARGETS = gradwire-server gradwire-bench
 soak: build  ## ten minutes of it, with clients that die: no wrong answer, no growth of memory
-	@$(LOAD) build/soak --duration=10m --ramp=30s --sessions=100 --die=0.002 --lease=10s --max_rss_growth=0.1 $(LOAD_FLAGS)
+	@$(LOAD) build/soak --duration=10m --ramp=2m --sessions=100 --die=0.002 --lease=10s --max_rss_growth=0.1 $(LOAD_FLAGS)
 
 run: build  ## serve until Ctrl-C
 	$(SERVER)

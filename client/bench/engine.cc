@@ -109,8 +109,10 @@ Record Engine::Run() {
   record_.steady = start_ + options_.ramp;
   end_ = record_.steady + options_.duration;
   for (size_t i = 0; i < users_.size(); ++i) {
-    At(start_ + options_.ramp * i / users_.size(),
-       [this, user = users_[i].get()] { Begin(*user); });
+    At(start_ + options_.ramp * i / users_.size(), [this, i] {
+      begun_ = i + 1;
+      Begin(*users_[i]);
+    });
   }
   At(start_ + std::chrono::seconds(1), [this] { Tick(); });
   At(record_.steady,
@@ -231,7 +233,7 @@ void Engine::Next(User& user) {
 void Engine::Arrive() {
   const Clock::time_point now = Clock::now();
   while (arrival_due_ <= now && arrival_due_ < end_) {
-    User& user = *users_[next_arrival_++ % users_.size()];
+    User& user = *users_[next_arrival_++ % std::max<size_t>(begun_, 1)];
     user.due.push_back(arrival_due_);
     const bool idle = user.session.has_value() && !user.call.has_value() &&
                       user.position >= scenarios_[user.scenario].setup.size();

@@ -112,6 +112,7 @@ class Engine {
 
   Clock::time_point start_;
   Clock::time_point end_;
+  size_t begun_ = 0;  // users that the ramp has let in
   size_t next_arrival_ = 0;
   Clock::time_point arrival_due_;
   int64_t sessions_ = 0;

@@ -298,6 +298,9 @@ func TestAProgramIsLoadedAndRun(t *testing.T) {
 	values, err := gradwire.Values[float32](gradwire.FromProto(response.GetFetched()[0]))
 	must(t, err)
 	equal(t, values, []float32{10, 20})
+	description, err := session.DescribeProgram(ctx, &pb.DescribeProgramRequest{Program: "scale"})
+	must(t, err)
+	equal(t, description.GetProgram().GetParameters(), []string{"scale/k"})
 	must(t, session.UnloadProgram(ctx, "scale"))
 	request.Sequence = 0
 	_, err = session.Forward(ctx, request)

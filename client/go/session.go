@@ -139,6 +139,14 @@ func (s *Session) UnloadProgram(ctx context.Context, program string) error {
 	return err
 }
 
+// DescribeProgram returns what a program needs, and the shapes in it, before it runs.
+func (s *Session) DescribeProgram(
+	ctx context.Context, request *pb.DescribeProgramRequest,
+) (*pb.DescribeProgramResponse, error) {
+	request.SessionId = s.id
+	return call(ctx, s.id, request, s.client.stub.DescribeProgram)
+}
+
 // GetGraph returns the autograd graph behind a tensor, as an ONNX model and as DOT.
 func (s *Session) GetGraph(ctx context.Context, name string) (*pb.GetGraphResponse, error) {
 	return call(ctx, s.id, &pb.GetGraphRequest{SessionId: s.id, Name: name}, s.client.stub.GetGraph)

@@ -197,6 +197,11 @@ void Session::UnloadProgram(const std::string& program) {
   Mutate(*state_, &v1::Gradwire::Stub::UnloadProgram, std::move(request));
 }
 
+v1::DescribeProgramResponse Session::DescribeProgram(v1::DescribeProgramRequest request) {
+  return Call(*state_->connection, state_->id, &v1::Gradwire::Stub::DescribeProgram,
+              std::move(request));
+}
+
 v1::RunResponse Session::Run(v1::RunRequest request) {
   return Mutate(*state_, &v1::Gradwire::Stub::Run, std::move(request));
 }

@@ -291,6 +291,9 @@ TEST_F(ClientTest, AProgramIsLoadedAndRun) {
   *forward.add_feeds() = ToProto<float>("x", {2}, std::vector<float>{1, 2});
   forward.add_fetch("y");
   EXPECT_THAT(FromProto(session.Forward(forward).fetched(0)).values<float>(), ElementsAre(10, 20));
+  v1::DescribeProgramRequest describe;
+  describe.set_program("scale");
+  EXPECT_THAT(session.DescribeProgram(describe).program().parameters(), ElementsAre("scale/k"));
   session.UnloadProgram("scale");
   EXPECT_THROW(session.Forward(forward), ProgramNotFound);
 }

@@ -110,6 +110,8 @@ class Session {
                               const ProgramOptions& options = {});
   std::vector<v1::ProgramInfo> ListPrograms();
   void UnloadProgram(const std::string& program);
+  // What a program needs, and the shapes in it, before it runs.
+  v1::DescribeProgramResponse DescribeProgram(v1::DescribeProgramRequest request);
 
   // Many commands in one round trip, all of them or none: Run(Batch(forward, backward, step)).
   v1::RunResponse Run(v1::RunRequest request);
