@@ -182,7 +182,8 @@ int Main(int argc, char** argv) {
     return kUsage;
   }
   try {
-    return Measure(ParseScenarios(*text, options.variants), std::move(options));
+    const std::vector<Scenario> scenarios = ParseScenarios(*text, options.variants);
+    return Measure(scenarios, std::move(options));
   } catch (const ScenarioError& error) {
     std::cerr << path << ": " << error.what() << "\n";
     return kUsage;
