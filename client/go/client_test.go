@@ -183,6 +183,30 @@ func TestGradientsAndSteps(t *testing.T) {
 	isError(t, err, gradwire.ErrTensorNotFound)
 }
 
+func TestProductsWithJacobianAndHessian(t *testing.T) {
+	ctx, _, session := open(t)
+	putFloats(ctx, t, session, "w", true, 3, 4)
+	putFloats(ctx, t, session, "t", false, 1, 10)
+	_, err := session.Forward(ctx, forward(
+		gradwire.Node("Mul", []string{"w", "w"}, "ww"),
+		gradwire.Node("Mul", []string{"ww", "w"}, "www"),
+		gradwire.Node("ReduceSum", []string{"www"}, "z", gradwire.IntAttribute("keepdims", 0))))
+	must(t, err)
+	along := []*pb.Tangent{{Input: "w", Tensor: "t"}}
+	moved, err := session.Jvp(ctx, &pb.JvpRequest{Outputs: []string{"z"}, Tangents: along, Fetch: true, RetainGraph: true})
+	must(t, err)
+	values, err := gradwire.Values[float32](gradwire.FromProto(moved.GetFetched()[0]))
+	must(t, err)
+	equal(t, values, []float32{27 + 480})
+	_, err = session.Hvp(ctx, &pb.HvpRequest{Output: "z", Inputs: []string{"w"}, Vectors: along})
+	must(t, err)
+	equal(t, floats(ctx, t, session, "hvp/w"), []float32{18, 240})
+	_, err = session.Hvp(ctx, &pb.HvpRequest{Output: "z", Inputs: []string{"w"}, Vectors: along})
+	isError(t, err, gradwire.ErrGraphFreed)
+	_, err = session.SetVjp(ctx, "nowhere", "neither")
+	isError(t, err, gradwire.ErrProgramNotFound)
+}
+
 func TestAContextEndsACallOnTheServer(t *testing.T) {
 	ctx, _, session := open(t)
 	_, err := session.PutArrays(ctx, false, gradwire.NewArray("x", []int64{1024, 1024}, make([]float32, 1<<20)))

@@ -39,6 +39,10 @@ func CommandOf(request proto.Message) *pb.Command {
 		return &pb.Command{Command: &pb.Command_Backward{Backward: r}}
 	case *pb.GradientsRequest:
 		return &pb.Command{Command: &pb.Command_Gradients{Gradients: r}}
+	case *pb.JvpRequest:
+		return &pb.Command{Command: &pb.Command_Jvp{Jvp: r}}
+	case *pb.HvpRequest:
+		return &pb.Command{Command: &pb.Command_Hvp{Hvp: r}}
 	case *pb.DetachRequest:
 		return &pb.Command{Command: &pb.Command_Detach{Detach: r}}
 	case *pb.CopyRequest:

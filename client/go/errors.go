@@ -39,6 +39,7 @@ var (
 	ErrDeviceNotFound    = &Error{Code: codes.InvalidArgument, Reason: "DEVICE_NOT_FOUND"}
 	ErrNotDifferentiable = &Error{Code: codes.FailedPrecondition, Reason: "NOT_DIFFERENTIABLE"}
 	ErrNoGraph           = &Error{Code: codes.FailedPrecondition, Reason: "NO_GRAPH"}
+	ErrNonFinite         = &Error{Code: codes.FailedPrecondition, Reason: "NON_FINITE"}
 	ErrGraphFreed        = &Error{Code: codes.FailedPrecondition, Reason: "GRAPH_FREED"}
 	ErrSequenceReused    = &Error{Code: codes.AlreadyExists, Reason: "SEQUENCE_REUSED"}
 	ErrDependencyFailed  = &Error{Code: codes.FailedPrecondition, Reason: "DEPENDENCY_FAILED"}

@@ -77,6 +77,20 @@ func (s *Session) Gradients(ctx context.Context, request *pb.GradientsRequest) (
 	return call(ctx, s.id, request, s.client.stub.Gradients)
 }
 
+// Jvp binds or returns how outputs move when inputs move along tangents.
+func (s *Session) Jvp(ctx context.Context, request *pb.JvpRequest) (*pb.JvpResponse, error) {
+	request.SessionId = s.id
+	s.number(&request.Sequence)
+	return call(ctx, s.id, request, s.client.stub.Jvp)
+}
+
+// Hvp binds or returns the Hessian of an output times vectors.
+func (s *Session) Hvp(ctx context.Context, request *pb.HvpRequest) (*pb.HvpResponse, error) {
+	request.SessionId = s.id
+	s.number(&request.Sequence)
+	return call(ctx, s.id, request, s.client.stub.Hvp)
+}
+
 // Detach binds a leaf that shares storage and carries no graph.
 func (s *Session) Detach(ctx context.Context, request *pb.DetachRequest) (*pb.DetachResponse, error) {
 	request.SessionId = s.id
@@ -145,6 +159,13 @@ func (s *Session) DescribeProgram(
 ) (*pb.DescribeProgramResponse, error) {
 	request.SessionId = s.id
 	return call(ctx, s.id, request, s.client.stub.DescribeProgram)
+}
+
+// SetVjp makes the program vjp the derivative of another, whose operators give it again for "".
+func (s *Session) SetVjp(ctx context.Context, program, vjp string) (*pb.ProgramInfo, error) {
+	request := &pb.SetVjpRequest{SessionId: s.id, Sequence: s.next(), Program: program, Vjp: vjp}
+	response, err := call(ctx, s.id, request, s.client.stub.SetVjp)
+	return response.GetProgram(), err
 }
 
 // GetGraph returns the autograd graph behind a tensor, as an ONNX model and as DOT.

@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "core/error.h"
+#include "graph/anomaly.h"
 #include "graph/formula.h"
 
 namespace gradwire {
@@ -36,10 +37,12 @@ class Accumulator {
   absl::flat_hash_map<Edge, Value> sums_;
 };
 
-Value Seed(const Value& root, const Value& seed) {
+// The seed of root `i`, in PyTorch's words where there is something wrong with it.
+Value Seed(const Value& root, const Value& seed, size_t i) {
   if (!root.requires_grad()) {
-    throw Error(reason::kNoGraph,
-                "element 0 of tensors does not require grad and does not have a grad_fn");
+    throw Error(
+        reason::kNoGraph,
+        fmt::format("element {} of tensors does not require grad and does not have a grad_fn", i));
   }
   if (!seed) {
     if (root.numel() != 1) {
@@ -50,12 +53,37 @@ Value Seed(const Value& root, const Value& seed) {
     return Full(root.dims(), 1.0, root.dtype());
   }
   if (seed.dims() != root.dims()) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("Mismatch in shape: grad_output has a shape of {} and output has a "
-                            "shape of {}.",
-                            ToString(seed.dims()), ToString(root.dims())));
+    throw Error(
+        reason::kShapeMismatch,
+        fmt::format("Mismatch in shape: grad_output[{0}] has a shape of {1} and output[{0}] "
+                    "has a shape of {2}.",
+                    i, ToString(seed.dims()), ToString(root.dims())));
   }
   return Cast(seed, root.dtype());
+}
+
+// What anomaly detection says of a gradient that `node`'s rule gave.
+Error DerivativeError(Node& node, size_t input) {
+  const Origin& origin = node.origin();
+  const std::string op(origin.op != nullptr ? origin.op->name : node.op().name);
+  std::string place;
+  if (origin.node >= 0) place += fmt::format("node {} ", origin.node);
+  if (!origin.label.empty()) place += fmt::format("'{}' ", origin.label);
+  std::vector<TensorSpec> outputs;
+  for (size_t i = 0; i < node.num_outputs(); ++i) {
+    outputs.push_back(node.output_slot(static_cast<int>(i))->spec);
+  }
+  Error error(reason::kNonFinite,
+              fmt::format("the derivative of {}({}), {}: the gradient of input {}", place, op,
+                          Signature(node.op().name, node.inputs(), outputs), input));
+  error.With("op", op);
+  const int command = Trace::Current().origin().command;
+  if (command >= 0) {
+    error.Prefix(fmt::format("command {}: ", command)).With("command", std::to_string(command));
+  }
+  if (origin.node >= 0) error.With("node", std::to_string(origin.node));
+  if (!origin.label.empty()) error.With("node_name", origin.label);
+  return error;
 }
 
 // Nodes from which one of the wanted edges can be reached, the walk's only stops.
@@ -122,11 +150,6 @@ class Walk {
   void Propagate(Node& node, const Values& dy, std::vector<bool> flows) {
     std::vector<bool> needs;
     for (const Value& input : node.inputs()) needs.push_back(IsNeeded(input));
-    if (node.op().vjp == nullptr) {
-      throw Error(reason::kNotDifferentiable,
-                  fmt::format("the derivative for '{}' is not implemented", node.op().name))
-          .With("op", std::string(node.op().name));
-    }
     const Values gradients = node.op().vjp(VjpCall(node, dy, std::move(flows), needs));
     for (size_t i = 0; i < gradients.size(); ++i) {
       if (!gradients[i]) continue;
@@ -137,6 +160,11 @@ class Walk {
       }
       if (!needs[i]) continue;
       const Value& input = node.inputs()[i];
+      if (Trace::Current().detects_anomalies()) {
+        Values made_from = dy;
+        made_from.insert(made_from.end(), node.inputs().begin(), node.inputs().end());
+        WatchFor(gradients[i], DerivativeError(node, i), made_from);
+      }
       sums_.Add(EdgeOf(input), input.spec(), gradients[i]);
     }
   }
@@ -198,22 +226,27 @@ std::vector<Value> LeavesOf(std::span<const Value> roots) {
   return leaves;
 }
 
+std::vector<NodePtr> MarkFreed(const std::vector<NodePtr>& used) {
+  std::vector<NodePtr> freed;
+  for (const NodePtr& node : used) {
+    if (node->freed()) continue;
+    node->MarkFreed(true);
+    freed.push_back(node);
+  }
+  return freed;
+}
+
 BackwardResult Backward(std::span<const Value> roots, std::span<const Value> seeds,
                         std::span<const Value> inputs, const BackwardOptions& options) {
   const RecordingScope recording(options.create_graph);
   Walk walk(roots, inputs);
   for (size_t i = 0; i < roots.size(); ++i) {
-    walk.Seed(roots[i], Seed(roots[i], i < seeds.size() ? seeds[i] : Value()));
+    walk.Seed(roots[i], Seed(roots[i], i < seeds.size() ? seeds[i] : Value(), i));
   }
   BackwardResult result;
-  std::vector<NodePtr> used = walk.Run();
+  result.used = walk.Run();
   for (const Value& input : inputs) result.gradients.push_back(walk.Gradient(input));
-  if (options.retain_graph || options.create_graph) return result;
-  for (NodePtr& node : used) {
-    if (node->freed()) continue;
-    node->MarkFreed(true);
-    result.freed.push_back(std::move(node));
-  }
+  if (!options.retain_graph && !options.create_graph) result.freed = MarkFreed(result.used);
   return result;
 }
 

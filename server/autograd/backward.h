@@ -32,15 +32,21 @@ struct BackwardOptions {
 struct BackwardResult {
   // As long as the inputs; an absent Value where the roots do not depend on one.
   std::vector<Value> gradients;
-  // Nodes that this walk used up and marked as freed; empty with retain_graph. The caller drops
-  // their arrays, or takes the mark back when the command fails.
+  // Nodes whose rule ran.
+  std::vector<NodePtr> used;
+  // Of these, the ones that this walk used up and marked as freed; empty with retain_graph. The
+  // caller drops their arrays, or takes the mark back when the command fails.
   std::vector<NodePtr> freed;
 };
+
+// Marks nodes as freed; returns those that were not before.
+std::vector<NodePtr> MarkFreed(const std::vector<NodePtr>& used);
 
 // Gradients of sum(seed_i * root_i) with respect to each input. Seeds have their root's shape and
 // element type; an absent seed means 1 and REQUIRES a root of one element (checked, with PyTorch's
 // text). Throws NO_GRAPH when a root has no graph, NOT_DIFFERENTIABLE naming the operator, and
-// GRAPH_FREED when the walk needs what an earlier one freed.
+// GRAPH_FREED when the walk needs what an earlier one freed. While the trace detects anomalies,
+// each rule's gradients are watched; NON_FINITE names the forward node.
 BackwardResult Backward(std::span<const Value> roots, std::span<const Value> seeds,
                         std::span<const Value> inputs, const BackwardOptions& options);
 

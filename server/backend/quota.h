@@ -44,6 +44,7 @@ class Quota {
       used_.fetch_sub(amount, std::memory_order_relaxed);
       throw;
     }
+    Reach(before + amount);
   }
   void Give(int64_t amount) {
     used_.fetch_sub(amount, std::memory_order_relaxed);
@@ -51,13 +52,22 @@ class Quota {
   }
 
   int64_t used() const { return used_.load(std::memory_order_relaxed); }
+  // The most that was in use at one time.
+  int64_t peak() const { return peak_.load(std::memory_order_relaxed); }
   int64_t limit() const { return limit_; }
 
  private:
+  void Reach(int64_t used) {
+    int64_t peak = peak_.load(std::memory_order_relaxed);
+    while (peak < used && !peak_.compare_exchange_weak(peak, used, std::memory_order_relaxed)) {
+    }
+  }
+
   const int64_t limit_;
   const std::string what_;
   const std::shared_ptr<Quota> parent_;
   std::atomic<int64_t> used_{0};
+  std::atomic<int64_t> peak_{0};
 };
 
 }  // namespace gradwire

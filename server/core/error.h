@@ -42,6 +42,7 @@ inline constexpr Reason kOpUnsupported{"OP_UNSUPPORTED", Code::kUnimplemented};
 inline constexpr Reason kDeviceNotFound{"DEVICE_NOT_FOUND", Code::kInvalidArgument};
 inline constexpr Reason kNotDifferentiable{"NOT_DIFFERENTIABLE", Code::kFailedPrecondition};
 inline constexpr Reason kNoGraph{"NO_GRAPH", Code::kFailedPrecondition};
+inline constexpr Reason kNonFinite{"NON_FINITE", Code::kFailedPrecondition};
 inline constexpr Reason kGraphFreed{"GRAPH_FREED", Code::kFailedPrecondition};
 inline constexpr Reason kSequenceReused{"SEQUENCE_REUSED", Code::kAlreadyExists};
 inline constexpr Reason kDependencyFailed{"DEPENDENCY_FAILED", Code::kFailedPrecondition};

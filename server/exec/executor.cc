@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "graph/anomaly.h"
 #include "graph/kernel.h"
 #include "graph/op.h"
 
@@ -26,7 +27,7 @@ BufferPtr Donated(const Node& node, const Tensors& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
                       BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);
-    const bool kept = node.recorded() && node.op().saves.Input(i);
+    const bool kept = node.recorded() && node.SavesInput(i);
     if (fits && !kept && IsLastUse(node.inputs()[i], inputs[i])) return inputs[i].buffer();
   }
   return nullptr;
@@ -48,12 +49,12 @@ void SayWhere(const Node& node, Error& error) {
   std::string where;
   if (origin.command >= 0) where += fmt::format("command {}: ", origin.command);
   if (origin.node >= 0) where += fmt::format("node {} ", origin.node);
-  if (!node.label().empty()) where += fmt::format("'{}' ", node.label());
+  if (!origin.label.empty()) where += fmt::format("'{}' ", origin.label);
   error.Prefix(fmt::format("{}({}): ", where, node.op().name));
   error.With("op", std::string(node.op().name));
   if (origin.command >= 0) error.With("command", std::to_string(origin.command));
   if (origin.node >= 0) error.With("node", std::to_string(origin.node));
-  if (!node.label().empty()) error.With("node_name", node.label());
+  if (!origin.label.empty()) error.With("node_name", origin.label);
 }
 
 }  // namespace
@@ -65,7 +66,7 @@ void Executor::Evaluate(std::span<const Value> values) {
     try {
       Run(*node);
     } catch (Error& error) {
-      SayWhere(*node, error);
+      if (error.reason().name != reason::kNonFinite.name) SayWhere(*node, error);
       throw;
     }
     node.reset();
@@ -77,7 +78,9 @@ void Executor::Run(Node& node) {
   for (const Value& input : node.inputs()) inputs.push_back(input ? input.tensor() : Tensor());
   Tensors outputs;
   if (node.op().alias) {
-    outputs.emplace_back(node.output_slot(0)->spec, inputs[0].buffer());
+    for (size_t i = 0; i < node.num_outputs(); ++i) {
+      outputs.emplace_back(node.output_slot(static_cast<int>(i))->spec, inputs[i].buffer());
+    }
   } else {
     outputs = AllocateOutputs(node, inputs, stream_);
     KernelContext context(inputs, std::span(outputs.data(), outputs.size()), node.attributes(),
@@ -89,6 +92,7 @@ void Executor::Run(Node& node) {
     slot.tensor = std::move(outputs[i]);
     slot.state = Slot::State::kReady;
   }
+  if (node.watch() != nullptr) CheckWatch(node, *node.watch(), stream_);
   node.AfterRun();
 }
 

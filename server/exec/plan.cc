@@ -1,5 +1,6 @@
 #include "exec/plan.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace gradwire {
@@ -9,34 +10,25 @@ bool MustRun(const Value& value) {
   return value && value.node() != nullptr && !value.ready() && !value.node()->has_run();
 }
 
-// A node on the way down, and how many of its inputs have been looked at.
-struct Visit {
-  NodePtr node;
-  size_t next_input = 0;
-};
-
 }  // namespace
 
+// The order of making is the one that a client can foresee and that keeps memory low: what a
+// derivative computes again (autograd/checkpoint.h) is computed when the walk has come to it.
 Plan MakePlan(std::span<const Value> targets) {
   Plan plan;
   std::unordered_set<const Node*> seen;
-  std::vector<Visit> path;
-  for (const Value& target : targets) {
-    if (!MustRun(target) || !seen.insert(target.node().get()).second) continue;
-    path.push_back({target.node()});
-    while (!path.empty()) {
-      Visit& visit = path.back();
-      if (visit.next_input == visit.node->inputs().size()) {
-        plan.nodes.push_back(std::move(visit.node));
-        path.pop_back();
-        continue;
-      }
-      const Value& input = visit.node->inputs()[visit.next_input++];
-      if (MustRun(input) && seen.insert(input.node().get()).second) {
-        path.push_back({input.node()});
-      }
+  const auto need = [&](const Value& value) {
+    if (MustRun(value) && seen.insert(value.node().get()).second) {
+      plan.nodes.push_back(value.node());
     }
+  };
+  for (const Value& target : targets) need(target);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    const NodePtr node = plan.nodes[i];
+    for (const Value& input : node->inputs()) need(input);
   }
+  std::sort(plan.nodes.begin(), plan.nodes.end(),
+            [](const NodePtr& a, const NodePtr& b) { return a->serial() < b->serial(); });
   return plan;
 }
 

@@ -9,7 +9,8 @@
 
 namespace gradwire {
 
-// Nodes in an order in which each comes after those it reads. Holding the plan holds the nodes.
+// Nodes in the order of their making, in which each comes after those it reads. Holding the plan
+// holds the nodes.
 struct Plan {
   std::vector<NodePtr> nodes;
 };

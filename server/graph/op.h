@@ -76,9 +76,13 @@ struct OpDef {
   Decompose decompose = nullptr;  // used on a device without a kernel, or for its derivative
   Vjp vjp = nullptr;
   Saves saves = kSaveNothing;
-  // False must be said; a differentiable row has a vjp or a decomposition.
+  // False must be said; a differentiable row has a vjp or a decomposition. A walk that needs the
+  // derivative of another row fails with NOT_DIFFERENTIABLE.
   bool differentiable = true;
-  // Output 0 is input 0's storage under another spec; no kernel.
+  // Of a row that is not differentiable: its results are constants by their meaning (a sample, a
+  // shape, a detached array), so that a walk never reaches it.
+  bool stops_gradient = false;
+  // Output i is input i's storage under another spec; no kernel.
   bool alias = false;
   // The kernel may write output 0 into an input's buffer of the same byte size: it reads element i
   // of each such input before it writes element i of the output.

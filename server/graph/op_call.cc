@@ -75,7 +75,7 @@ Value VjpCall::Saved(const Value& value, const char* kind, size_t i) const {
                 "retain_graph=True if you need to backward through the graph a second time or if "
                 "you need to access saved tensors after calling backward.");
   }
-  const bool declared = kind[0] == 'i' ? node_.op().saves.Input(i) : node_.op().saves.Output(i);
+  const bool declared = kind[0] == 'i' ? node_.SavesInput(i) : node_.SavesOutput(i);
   if (!declared) {
     throw Error(reason::kInternal,
                 fmt::format("the VJP of {} reads {} {}, which `saves` does not name",

@@ -64,6 +64,8 @@ class VjpCall {
       : node_(node), dy_(dy), flows_(std::move(flows)), needs_(std::move(needs)) {}
 
   const Attributes& attributes() const { return node_.attributes(); }
+  // The node's own derivative, null where it has none.
+  const Rule* rule() const { return node_.rule().get(); }
   size_t num_inputs() const { return node_.inputs().size(); }
   bool has(size_t i) const { return i < num_inputs() && node_.inputs()[i]; }
   // Whether the gradient of input i is wanted.

@@ -58,15 +58,14 @@ bool NeedsWidening(const OpDef& op, const Values& inputs) {
          op.types.Contains(DType::kFloat32) && !op.types.Contains(DType::kFloat16);
 }
 
-Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs,
-                    std::string_view label) {
+Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   DType narrow = DType::kUndefined;
   for (Value& value : inputs) {
     if (!value || !kHalves.Contains(value.dtype())) continue;
     if (narrow == DType::kUndefined) narrow = value.dtype();
     value = Call("Cast", {value}, {{"to", int64_t{static_cast<int>(DType::kFloat32)}}});
   }
-  Values outputs = Apply(op, std::move(inputs), std::move(attributes), num_outputs, label);
+  Values outputs = Apply(op, std::move(inputs), std::move(attributes), num_outputs);
   for (Value& value : outputs) {
     if (!value || value.dtype() != DType::kFloat32) continue;
     value = Call("Cast", {value}, {{"to", int64_t{static_cast<int>(narrow)}}});
@@ -80,16 +79,55 @@ bool AnyRequiresGrad(const Values& inputs) {
 }
 
 Values MakeNode(const OpDef& op, Values inputs, Attributes attributes, Specs specs, bool recorded,
-                std::string_view label) {
+                RulePtr rule = nullptr) {
   auto node = std::make_shared<Node>(&op, std::move(inputs), std::move(attributes), recorded);
   node->set_origin(Trace::Current().origin());
-  if (!label.empty()) node->set_label(std::string(label));
+  node->set_rule(std::move(rule));
   for (TensorSpec& spec : specs) node->AddOutput(std::move(spec));
   Values outputs;
   for (size_t i = 0; i < node->num_outputs(); ++i) {
     outputs.push_back(node->output(static_cast<int>(i)));
   }
   return outputs;
+}
+
+// PyTorch's NotImplemented: the error waits for the walk, which may go another way.
+class Refusal final : public Rule {
+ public:
+  explicit Refusal(const OpDef& op) : op_(op) {}
+  Values Vjp(const VjpCall&) const override {
+    throw Error(reason::kNotDifferentiable,
+                fmt::format("the derivative for '{}' is not implemented", op_.name))
+        .With("op", std::string(op_.name));
+  }
+  bool SavesInput(size_t) const override { return false; }
+  bool SavesOutput(size_t) const override { return false; }
+
+ private:
+  const OpDef& op_;
+};
+
+Values Refusing(const OpDef& op, const Values& results, const Values& inputs) {
+  Values refusing;
+  for (const Value& result : results) {
+    const bool smooth = result && kGradTypes.Contains(result.dtype());
+    refusing.push_back(smooth ? ApplyFunction({result}, inputs, std::make_shared<Refusal>(op))[0]
+                              : result);
+  }
+  return refusing;
+}
+
+Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
+  const Trace& trace = Trace::Current();
+  const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
+  const bool has_kernel =
+      op.alias || KernelOn(op, Trace::Current().stream().device().type) != nullptr;
+  const OpCall call(op, inputs, attributes, num_outputs);
+  if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
+  Specs specs = op.infer(call);
+  for (const TensorSpec& spec : specs) CheckSpec(spec);
+  if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
+  return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }
 
 }  // namespace
@@ -111,25 +149,30 @@ RecordingScope::RecordingScope(bool recording)
     : previous_(std::exchange(Trace::Current().recording_, recording)) {}
 RecordingScope::~RecordingScope() { Trace::Current().recording_ = previous_; }
 
-Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs,
-             std::string_view label) {
+Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   CheckArity(op, inputs, num_outputs);
   CheckAttributes(op, attributes);
   if (NeedsWidening(op, inputs)) {
-    return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs, label);
+    return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs);
   }
   if (!inputs.empty() && inputs[0] && !op.types.Contains(inputs[0].dtype())) {
     RefuseType(op, inputs[0].dtype());
   }
-  Trace& trace = Trace::Current();
-  const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
-  const bool has_kernel = op.alias || KernelOn(op, trace.stream().device().type) != nullptr;
-  const OpCall call(op, inputs, attributes, num_outputs);
-  if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
-  Specs specs = op.infer(call);
-  for (const TensorSpec& spec : specs) CheckSpec(spec);
-  if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
-  return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded, label);
+  const bool refuses = !op.differentiable && !op.stops_gradient && Trace::Current().recording() &&
+                       AnyRequiresGrad(inputs);
+  if (!refuses) return ApplyRow(op, std::move(inputs), std::move(attributes), num_outputs);
+  const RecordingScope off(false);
+  const Values results = ApplyRow(op, inputs, std::move(attributes), num_outputs);
+  return Refusing(op, results, inputs);
+}
+
+Values ApplyFunction(const Values& results, const Values& inputs, RulePtr rule) {
+  Values all = results;
+  all.insert(all.end(), inputs.begin(), inputs.end());
+  Specs specs;
+  for (const Value& result : results) specs.push_back(result.spec());
+  return MakeNode(Registry::Global().Latest("Function", "gradwire"), std::move(all), {},
+                  std::move(specs), /*recorded=*/true, std::move(rule));
 }
 
 Values ApplyAll(std::string_view name, Values inputs, Attributes attributes, int num_outputs) {

@@ -33,9 +33,14 @@ class Trace {
   Evaluator& evaluator() { return evaluator_; }
   // A fresh seed for a random operator, drawn from the session's state.
   uint64_t NextSeed();
+  // The state, to draw the same seeds again.
+  uint64_t& random_state() { return random_state_; }
   bool recording() const { return recording_; }
   // What nodes that are traced from now on say of their origin.
   Origin& origin() { return origin_; }
+  // Whether results and gradients are looked at for NaN and Inf (graph/anomaly.h).
+  bool detects_anomalies() const { return detects_anomalies_; }
+  void set_detects_anomalies(bool on) { detects_anomalies_ = on; }
 
  private:
   friend class TraceScope;
@@ -44,6 +49,7 @@ class Trace {
   Evaluator& evaluator_;
   uint64_t& random_state_;
   bool recording_ = true;
+  bool detects_anomalies_ = false;
   Origin origin_;
 };
 
@@ -73,10 +79,14 @@ class RecordingScope {
 // Traces one call and returns its outputs, of which at least one and at most `num_outputs` are
 // asked for. Checks arity, attributes and element types; then decomposes, or infers and makes a
 // node, recorded when an input requires grad. 16-bit floats are computed in float32 and rounded
-// back where the row does not list them. Throws what `infer` throws, OP_UNSUPPORTED for an element
-// type that the row lacks.
-Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs = 1,
-             std::string_view label = {});
+// back where the row does not list them. Where the row is not differentiable, floating results of
+// an input that requires grad have a graph that refuses to be walked. Throws what `infer` throws,
+// OP_UNSUPPORTED for an element type that the row lacks.
+Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs = 1);
+
+// The same arrays as results of one recorded node, gradwire::Function, whose derivative is `rule`.
+// The node's inputs are `results` and then `inputs`; gradients flow to the latter.
+Values ApplyFunction(const Values& results, const Values& inputs, RulePtr rule);
 
 // Apply of the newest version by name; `name` may carry a domain: "gradwire::Slice".
 Values ApplyAll(std::string_view name, Values inputs, Attributes attributes, int num_outputs);

@@ -72,32 +72,37 @@ void ClipCpu(KernelContext& context) {
   Dispatch(NumberTypes{}, context.input(0).dtype(), [&]<class T>() { Clip<T>(context); });
 }
 
-Value InRange(const Value& x, const Value& low, const Value& high) {
-  if (!low) return LessOrEqual(x, high);
-  if (!high) return GreaterOrEqual(x, low);
-  return And(GreaterOrEqual(x, low), LessOrEqual(x, high));
+// How much of the gradient x gets where it and a bound lie so: all inside, at the bound none, or
+// half where the bound is differentiated itself.
+Value ShareOfX(const Value& inside, const Value& at_bound, const Value& bound) {
+  const DType dtype = bound.dtype();
+  const Value share = Mask(inside, dtype);
+  return bound.requires_grad() ? share + Mask(at_bound, dtype) * 0.5 : share;
 }
 
-// Both ends pass the gradient to x; a bound gets it where it holds, max before min.
+// max(x, low) and then min(., high). A bound gets what it keeps from x, but of a NaN.
 Values ClipVjp(const VjpCall& call) {
   const Value x = call.input(0);
   const Value low = call.has(1) ? call.input(1) : Value();
   const Value high = call.has(2) ? call.input(2) : Value();
-  if (!low && !high) return {call.dy()};
-  const Value zero = Scalar(0.0, x.dtype());
-  const auto scalar = [&](const Value& where, const Value& bound) {
-    return Reshape(SumTo(Where(where, call.dy(), zero), {}), bound.dims());
+  const Value raised = low ? Call("gradwire::Maximum", {x, low}) : x;
+  const Value kept = Mask(Not(Call("IsNaN", {x})), x.dtype());
+  const auto total = [&](const Value& gradient, const Value& bound) {
+    return Reshape(SumTo(gradient * kept, {}), bound.dims());
   };
   Values gradients(call.num_inputs());
-  if (call.needs(0)) gradients[0] = Where(InRange(x, low, high), call.dy(), zero);
-  if (call.needs(1)) {
-    const Value below = Less(x, low);
-    gradients[1] = scalar(high ? And(below, Less(low, high)) : below, low);
+  Value dy = call.dy();
+  if (high) {
+    const Value share = ShareOfX(Less(raised, high), Equal(raised, high), high);
+    if (call.needs(2)) gradients[2] = total(dy * (1.0 - share), high);
+    dy = dy * share;
   }
-  if (call.needs(2)) {
-    const Value above = Greater(x, high);
-    gradients[2] = scalar(low ? Or(above, Less(high, low)) : above, high);
+  if (low) {
+    const Value share = ShareOfX(Greater(x, low), Equal(x, low), low);
+    if (call.needs(1)) gradients[1] = total(dy * (1.0 - share), low);
+    dy = dy * share;
   }
+  if (call.needs(0)) gradients[0] = dy;
   return gradients;
 }
 

@@ -177,7 +177,8 @@ OpDef Row(std::string_view name, int since, Arity inputs, std::vector<std::strin
           .types = inputs.max == 0 ? kFloats | kHalves : kDense,
           .attributes = std::move(attributes),
           .decompose = decompose,
-          .differentiable = false};
+          .differentiable = false,
+          .stops_gradient = true};
 }
 
 GRADWIRE_OP(Row("RandomUniform", 1, 0, {"dtype", "high", "low", "seed", "shape"},
@@ -191,12 +192,14 @@ GRADWIRE_OP({.name = "Bernoulli",
              .since = 15,
              .attributes = {"dtype", "seed"},
              .decompose = DecomposeBernoulli,
-             .differentiable = false});
+             .differentiable = false,
+             .stops_gradient = true});
 GRADWIRE_OP({.name = "Multinomial",
              .since = 7,
              .attributes = {"dtype", "sample_size", "seed"},
              .decompose = DecomposeMultinomial,
-             .differentiable = false});
+             .differentiable = false,
+             .stops_gradient = true});
 
 }  // namespace
 }  // namespace gradwire

@@ -109,7 +109,8 @@ GRADWIRE_OP({.name = "EyeLike",
              .types = kAnyType,
              .attributes = {"dtype", "k"},
              .decompose = DecomposeEyeLike,
-             .differentiable = false});
+             .differentiable = false,
+             .stops_gradient = true});
 
 // Differentiable in `values`, its input 2. Indices in [-depth, depth); others are hot nowhere.
 Values DecomposeOneHot(const OpCall& call) {

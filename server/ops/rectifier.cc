@@ -95,9 +95,15 @@ Values HardSigmoidVjp(const VjpCall& call) {
       Where(And(Greater(y, 0.0), Less(y, 1.0)), call.dy() * alpha, Scalar(0.0, call.dy().dtype()))};
 }
 
+// x max(0, min(1, x/6 + 1/2)), in pieces: at the ends of the middle one the slopes are the outer
+// ones'. The middle piece is finite where it is not used.
 Values HardSwishDecompose(const OpCall& call) {
   const Value x = call.input(0);
-  return {x * Call("HardSigmoid", {x}, {{"alpha", 1.0 / 6.0}, {"beta", 0.5}})};
+  const Value low = Scalar(-3.0, x.dtype());
+  const Value high = Scalar(3.0, x.dtype());
+  const Value inner = Call("Clip", {x, low, high});
+  const Value risen = Where(Less(x, high), inner * ((inner + 3.0) / 6.0), x);
+  return {Where(LessOrEqual(x, low), Scalar(0.0, x.dtype()), risen)};
 }
 
 Values ShrinkVjp(const VjpCall& call) {

@@ -42,6 +42,7 @@ GRADWIRE_OP({.name = "Detach",
              .types = kAnyType,
              .infer = InferSame,
              .differentiable = false,
+             .stops_gradient = true,
              .alias = true});
 
 // ONNX's shape with its 0 (that of the input, unless `allow_zero`) and -1 (what is left) filled in.

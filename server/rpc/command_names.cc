@@ -27,7 +27,9 @@ void AddProgram(CommandNames& names, const v1::ForwardRequest& request, const Se
     return binding == request.bindings().end() ? name : binding->second;
   };
   for (const auto& input : program.inputs) names.reads.insert(bound(input.name));
-  for (const auto& [initializer, name] : program.parameters) names.reads.insert(name);
+  for (const Program* p = &program; p != nullptr; p = p->vjp.get()) {
+    for (const auto& [initializer, name] : p->parameters) names.reads.insert(name);
+  }
   if (!request.outputs().empty() || !request.fetch().empty()) return;
   for (const auto& output : program.outputs) names.writes.insert(bound(output.name));
 }
@@ -69,8 +71,10 @@ void AddStep(CommandNames& names, const v1::StepRequest& request, const Session&
 void AddBackward(CommandNames& names, const v1::BackwardRequest& request) {
   AddAll(names.reads, request.roots());
   AddAll(names.reads, request.inputs());
+  AddAll(names.reads, request.retain_grad());
   AddSeeds(names.reads, request.seeds());
   AddAll(names.writes, request.inputs(), kGrad);
+  AddAll(names.writes, request.retain_grad(), kGrad);
   if (request.inputs().empty()) names.writes.insert(kAllGrads);
 }
 
@@ -83,6 +87,23 @@ void AddGradients(CommandNames& names, const v1::GradientsRequest& request) {
   } else {
     AddAll(names.writes, request.names());
   }
+}
+
+template <class Field>
+void AddTangents(CommandNames& names, const Field& tangents) {
+  for (const v1::Tangent& tangent : tangents) {
+    names.reads.insert(tangent.input());
+    if (!tangent.tensor().empty()) names.reads.insert(tangent.tensor());
+  }
+}
+
+// Where a Jvp or Hvp binds its products, one for each of `of`.
+template <class Request, class Field>
+void AddProducts(CommandNames& names, const Request& request, const Field& of,
+                 const std::string& prefix) {
+  AddAll(names.reads, of);
+  AddAll(names.writes, request.names());
+  if (request.names().empty() && !request.fetch()) AddAll(names.writes, of, prefix);
 }
 
 }  // namespace
@@ -104,6 +125,15 @@ CommandNames NamesOf(const v1::Command& command, const Session& session) {
       break;
     case v1::Command::kGradients:
       AddGradients(names, command.gradients());
+      break;
+    case v1::Command::kJvp:
+      AddTangents(names, command.jvp().tangents());
+      AddProducts(names, command.jvp(), command.jvp().outputs(), "jvp/");
+      break;
+    case v1::Command::kHvp:
+      names.reads.insert(command.hvp().output());
+      AddTangents(names, command.hvp().vectors());
+      AddProducts(names, command.hvp(), command.hvp().inputs(), "hvp/");
       break;
     case v1::Command::kDetach:
       names = {{command.detach().from()}, {command.detach().to()}};

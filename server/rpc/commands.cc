@@ -28,14 +28,38 @@ void EncodeLater(CommandScope& scope, std::vector<NamedValue> values, Field* fie
   }
 }
 
+template <class Proto>
+SeedArg DecodeVector(const std::string& of, const Proto& proto, Stream& stream) {
+  SeedArg arg{of, proto.tensor(), std::nullopt};
+  if (proto.has_value()) arg.value = Decode(proto.value(), stream);
+  return arg;
+}
+
 template <class Field>
 std::vector<SeedArg> DecodeSeeds(const Field& field, Stream& stream) {
   std::vector<SeedArg> seeds;
-  for (const v1::Seed& proto : field) {
-    SeedArg& seed = seeds.emplace_back(SeedArg{proto.root(), proto.tensor(), std::nullopt});
-    if (proto.has_value()) seed.value = Decode(proto.value(), stream);
-  }
+  for (const v1::Seed& proto : field) seeds.push_back(DecodeVector(proto.root(), proto, stream));
   return seeds;
+}
+
+template <class Field>
+std::vector<SeedArg> DecodeTangents(const Field& field, Stream& stream) {
+  std::vector<SeedArg> tangents;
+  for (const v1::Tangent& proto : field) {
+    tangents.push_back(DecodeVector(proto.input(), proto, stream));
+  }
+  return tangents;
+}
+
+// What Jvp and Hvp have in common.
+template <class Request>
+ProductArgs DecodeProduct(const Request& request) {
+  ProductArgs args;
+  args.names = Strings(request.names());
+  args.options = {request.retain_graph(), request.create_graph()};
+  args.fetch = request.fetch();
+  args.detect_anomaly = request.detect_anomaly();
+  return args;
 }
 
 }  // namespace
@@ -77,6 +101,8 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   args.fetch = Strings(request.fetch());
   args.no_grad = request.no_grad();
   args.announce = Strings(request.announce());
+  args.checkpoint = request.checkpoint();
+  args.detect_anomaly = request.detect_anomaly();
   ForwardResult result = scope.transaction.Forward(std::move(args));
   EncodeInfos(result.outputs, response->mutable_outputs());
   EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
@@ -88,7 +114,8 @@ void Backward(CommandScope& scope, const v1::BackwardRequest& request,
                           DecodeSeeds(request.seeds(), scope.session.stream()),
                           {request.retain_graph(), request.create_graph()},
                           Strings(request.inputs()),
-                          Strings(request.retain_grad())};
+                          Strings(request.retain_grad()),
+                          request.detect_anomaly()};
   EncodeInfos(scope.transaction.Backward(args), response->mutable_gradients());
 }
 
@@ -99,8 +126,29 @@ void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
                            Strings(request.inputs()),
                            Strings(request.names()),
                            {request.retain_graph(), request.create_graph()},
-                           request.allow_unused()};
+                           request.allow_unused(),
+                           request.detect_anomaly()};
   EncodeInfos(scope.transaction.Gradients(args), response->mutable_gradients());
+}
+
+void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* response) {
+  ProductArgs args = DecodeProduct(request);
+  args.outputs = Strings(request.outputs());
+  args.vectors = DecodeTangents(request.tangents(), scope.session.stream());
+  for (const v1::Tangent& tangent : request.tangents()) args.inputs.push_back(tangent.input());
+  ProductResult result = scope.transaction.Jvp(args);
+  EncodeInfos(result.products, response->mutable_tangents());
+  EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
+}
+
+void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* response) {
+  ProductArgs args = DecodeProduct(request);
+  args.outputs = {request.output()};
+  args.inputs = Strings(request.inputs());
+  args.vectors = DecodeTangents(request.vectors(), scope.session.stream());
+  ProductResult result = scope.transaction.Hvp(args);
+  EncodeInfos(result.products, response->mutable_products());
+  EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
 }
 
 void Detach(CommandScope& scope, const v1::DetachRequest& request, v1::DetachResponse* response) {
@@ -153,6 +201,11 @@ void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,
   scope.transaction.UnloadProgram(request.program());
 }
 
+void SetVjp(CommandScope& scope, const v1::SetVjpRequest& request, v1::SetVjpResponse* response) {
+  EncodeProgram(*scope.transaction.SetVjp(request.program(), request.vjp()),
+                response->mutable_program());
+}
+
 void GetGraph(CommandScope& scope, const v1::GetGraphRequest& request,
               v1::GetGraphResponse* response) {
   *response->mutable_model() =
@@ -168,6 +221,7 @@ void DescribeSession(CommandScope& scope, const v1::DescribeSessionRequest&,
   response->mutable_lease()->set_nanos(
       static_cast<int32_t>(session.lease().count() % 1000 * 1000000));
   response->set_used_bytes(session.quota().used());
+  response->set_peak_bytes(session.quota().peak());
   response->set_max_bytes(session.quota().limit());
   response->set_tensor_count(static_cast<int64_t>(session.names().size()));
   response->set_program_count(static_cast<int64_t>(session.programs().size()));

@@ -42,6 +42,8 @@ void Backward(CommandScope& scope, const v1::BackwardRequest& request,
               v1::BackwardResponse* response);
 void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
                v1::GradientsResponse* response);
+void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* response);
+void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* response);
 void Detach(CommandScope& scope, const v1::DetachRequest& request, v1::DetachResponse* response);
 void Copy(CommandScope& scope, const v1::CopyRequest& request, v1::CopyResponse* response);
 void Delete(CommandScope& scope, const v1::DeleteRequest& request, v1::DeleteResponse* response);
@@ -58,6 +60,7 @@ void DescribeProgram(CommandScope& scope, const v1::DescribeProgramRequest& requ
                      v1::DescribeProgramResponse* response);
 void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,
                    v1::UnloadProgramResponse* response);
+void SetVjp(CommandScope& scope, const v1::SetVjpRequest& request, v1::SetVjpResponse* response);
 void GetGraph(CommandScope& scope, const v1::GetGraphRequest& request,
               v1::GetGraphResponse* response);
 void DescribeSession(CommandScope& scope, const v1::DescribeSessionRequest& request,

@@ -26,6 +26,7 @@ const std::string kTensorFile = "tensors.safetensors";
 const std::string kProgramFolder = "programs/";
 const std::string kProgramSuffix = ".onnx";
 const char* const kLeavesKey = "gradwire.requires_grad";  // a JSON list of names
+const char* const kVjpsKey = "gradwire.vjps";             // a JSON object: program to VJP program
 
 // A piece of a file: text of its own, or a tensor's bytes.
 struct Piece {
@@ -60,7 +61,14 @@ class SaveSessionReactor final : public Download<v1::FileChunk> {
       specs.emplace_back(name, value.spec());
       if (value.leaf()) leaves.push_back(name);
     }
-    pieces_.push_back({kTensorFile, SafetensorsHeader(specs, {{kLeavesKey, leaves.dump()}}), {}});
+    nlohmann::json vjps = nlohmann::json::object();
+    for (const auto& [name, program] : session.programs()) {
+      if (program->vjp != nullptr) vjps[name] = program->vjp->name;
+    }
+    pieces_.push_back(
+        {kTensorFile,
+         SafetensorsHeader(specs, {{kLeavesKey, leaves.dump()}, {kVjpsKey, vjps.dump()}}),
+         {}});
     for (const auto& [name, value] : values) {
       pieces_.push_back({"", "", OnHost(value.tensor(), scope.session.stream())});
     }
@@ -148,8 +156,34 @@ class RestoreSessionReactor final
       }
       const std::string prefix = SavedPrefix(model).value_or(name + "/");
       LoadedProgram loaded = DecodeModel(std::move(model), name, prefix, scope.session.stream());
-      EncodeProgram(loaded.program, response.add_programs());
       scope.transaction.LoadProgram(std::move(loaded.program), {}, false);
+    }
+    if (has_tensors_) RestoreVjps(scope);
+    for (const auto& [name, bytes] : programs_) {
+      EncodeProgram(*scope.transaction.FindProgram(name), response.add_programs());
+    }
+  }
+
+  // A program's own VJP is set before it becomes another's.
+  void RestoreVjps(CommandScope& scope) {
+    const auto found = tensors_->metadata().find(kVjpsKey);
+    if (found == tensors_->metadata().end()) return;
+    const auto object = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+    std::map<std::string, std::string> vjps;
+    if (object.is_object()) {
+      for (const auto& [name, vjp] : object.items()) {
+        if (vjp.is_string()) vjps[name] = vjp.get<std::string>();
+      }
+    }
+    while (!vjps.empty()) {
+      const auto next = std::find_if(vjps.begin(), vjps.end(), [&](const auto& setting) {
+        return !vjps.contains(setting.second);
+      });
+      if (next == vjps.end()) {
+        throw Error(reason::kInvalidArgument, "programs are each other's VJP in a circle");
+      }
+      scope.transaction.SetVjp(next->first, next->second);
+      vjps.erase(next);
     }
   }
 

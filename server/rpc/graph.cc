@@ -71,7 +71,7 @@ class GraphEncoder {
     v1::NodeProto& proto = *graph_.add_node();
     proto.set_op_type(std::string(node.op().name));
     proto.set_domain(std::string(node.op().domain));
-    proto.set_name(node.label());
+    proto.set_name(node.origin().label);
     for (const Value& input : node.inputs()) proto.add_input(input ? NameOf(input) : "");
     for (size_t i = 0; i < node.num_outputs(); ++i) {
       const Edge edge{&node, static_cast<int>(i)};

@@ -301,6 +301,7 @@ void EncodeProgram(const Program& program, v1::ProgramInfo* proto) {
     *proto->add_not_differentiable() = std::move(op);
   }
   for (std::string& dim : program.DynamicDims()) *proto->add_dynamic_dims() = std::move(dim);
+  if (program.vjp != nullptr) proto->set_vjp(program.vjp->name);
 }
 
 }  // namespace gradwire::rpc

@@ -83,6 +83,10 @@ void Dispatch(CommandScope& scope, const v1::Command& command, v1::CommandResult
       return Inner(Backward, scope, command.backward(), result->mutable_backward());
     case v1::Command::kGradients:
       return Inner(Gradients, scope, command.gradients(), result->mutable_gradients());
+    case v1::Command::kJvp:
+      return Inner(Jvp, scope, command.jvp(), result->mutable_jvp());
+    case v1::Command::kHvp:
+      return Inner(Hvp, scope, command.hvp(), result->mutable_hvp());
     case v1::Command::kDetach:
       return Inner(Detach, scope, command.detach(), result->mutable_detach());
     case v1::Command::kCopy:

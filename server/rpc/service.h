@@ -58,6 +58,8 @@ class Service final : public RawService {
   GRADWIRE_UNARY(Forward)
   GRADWIRE_UNARY(Backward)
   GRADWIRE_UNARY(Gradients)
+  GRADWIRE_UNARY(Jvp)
+  GRADWIRE_UNARY(Hvp)
   GRADWIRE_UNARY(Detach)
   GRADWIRE_UNARY(Copy)
   GRADWIRE_UNARY(Delete)
@@ -68,6 +70,7 @@ class Service final : public RawService {
   GRADWIRE_UNARY(ListPrograms)
   GRADWIRE_UNARY(DescribeProgram)
   GRADWIRE_UNARY(UnloadProgram)
+  GRADWIRE_UNARY(SetVjp)
   GRADWIRE_UNARY(Run)
   GRADWIRE_UNARY(GetGraph)
 #undef GRADWIRE_UNARY

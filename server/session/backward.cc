@@ -7,23 +7,19 @@
 
 #include "core/error.h"
 #include "graph/formula.h"
+#include "session/trace_nodes.h"
 #include "session/transaction.h"
 
 namespace gradwire {
-namespace {
-
-std::string GradName(const std::string& name) { return "grad/" + name; }
-
-}  // namespace
 
 std::vector<Value> Transaction::Seeds(const std::vector<std::string>& roots,
                                       const std::vector<SeedArg>& seeds) const {
   std::vector<Value> values(roots.size());
   for (const SeedArg& seed : seeds) {
-    const auto root = std::find(roots.begin(), roots.end(), seed.root);
+    const auto root = std::find(roots.begin(), roots.end(), seed.of);
     if (root == roots.end()) {
       throw Error(reason::kInvalidArgument,
-                  fmt::format("a seed is given for '{}', which is not among the roots", seed.root));
+                  fmt::format("a seed is given for '{}', which is not among the roots", seed.of));
     }
     values[static_cast<size_t>(root - roots.begin())] =
         seed.value.has_value() ? Value(*seed.value) : Look(seed.tensor);
@@ -31,18 +27,35 @@ std::vector<Value> Transaction::Seeds(const std::vector<std::string>& roots,
   return values;
 }
 
-BackwardResult Transaction::Walk(const std::vector<std::string>& roots,
-                                 const std::vector<SeedArg>& seeds, std::span<const Value> inputs,
-                                 const BackwardOptions& options) {
-  const std::vector<Value> values = LookAll(roots);
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (values[i].requires_grad()) continue;
+std::vector<Value> Transaction::Roots(const std::vector<std::string>& names) const {
+  std::vector<Value> roots = LookAll(names);
+  for (size_t i = 0; i < roots.size(); ++i) {
+    if (roots[i].requires_grad()) continue;
     throw Error(reason::kNoGraph,
                 fmt::format("element {} of tensors does not require grad and does not have a "
                             "grad_fn: '{}'",
-                            i, roots[i]))
-        .With("tensor", roots[i]);
+                            i, names[i]))
+        .With("tensor", names[i]);
   }
+  return roots;
+}
+
+std::vector<Value> Transaction::Inputs(const std::vector<std::string>& names) const {
+  std::vector<Value> inputs = LookAll(names);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].requires_grad()) continue;
+    throw Error(
+        reason::kNoGraph,
+        fmt::format("One of the differentiated Tensors does not require grad: '{}'", names[i]))
+        .With("tensor", names[i]);
+  }
+  return inputs;
+}
+
+BackwardResult Transaction::Walk(const std::vector<std::string>& roots,
+                                 const std::vector<SeedArg>& seeds, std::span<const Value> inputs,
+                                 const BackwardOptions& options) {
+  const std::vector<Value> values = Roots(roots);
   BackwardResult result = gradwire::Backward(values, Seeds(roots, seeds), inputs, options);
   for (NodePtr& node : result.freed) freed_.push_back(std::move(node));
   return result;
@@ -51,6 +64,13 @@ BackwardResult Transaction::Walk(const std::vector<std::string>& roots,
 TensorInfo Transaction::Accumulate(const std::string& name, const Value& gradient) {
   const std::string grad = GradName(name);
   const Value* before = Find(grad);
+  if (before != nullptr && before->dims() != gradient.dims()) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("'{}' is {}, a gradient of {} cannot be added to it: zero it after a "
+                            "change of shape",
+                            grad, ToString(before->spec()), ToString(gradient.spec())))
+        .With("tensor", grad);
+  }
   const Value sum = before != nullptr ? *before + gradient : gradient;
   Bind(grad, sum);
   return Info(grad, sum);
@@ -58,6 +78,7 @@ TensorInfo Transaction::Accumulate(const std::string& name, const Value& gradien
 
 std::vector<TensorInfo> Transaction::Backward(const BackwardArgs& args) {
   if (args.roots.empty()) throw Error(reason::kInvalidArgument, "'roots' cannot be empty");
+  trace_.set_detects_anomalies(args.detect_anomaly);
   std::vector<std::string> names = args.inputs;
   std::vector<Value> inputs = LookAll(args.inputs);
   if (args.inputs.empty()) {
@@ -92,14 +113,8 @@ std::vector<TensorInfo> Transaction::Gradients(const GradientsArgs& args) {
     throw Error(reason::kInvalidArgument, fmt::format("{} names are given for {} inputs",
                                                       args.names.size(), args.inputs.size()));
   }
-  const std::vector<Value> inputs = LookAll(args.inputs);
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].requires_grad()) continue;
-    throw Error(reason::kNoGraph,
-                fmt::format("One of the differentiated Tensors does not require grad: '{}'",
-                            args.inputs[i]))
-        .With("tensor", args.inputs[i]);
-  }
+  trace_.set_detects_anomalies(args.detect_anomaly);
+  const std::vector<Value> inputs = Inputs(args.inputs);
   const BackwardResult result = Walk(args.outputs, args.seeds, inputs, args.options);
   std::vector<TensorInfo> infos;
   for (size_t i = 0; i < inputs.size(); ++i) {

@@ -77,11 +77,8 @@ void CheckNames(const DescribeArgs& args, const Program& program) {
   }
 }
 
-}  // namespace
-
-void Transaction::InferNode(const NodeDef& node, Environment& environment,
-                            std::set<std::string>& unknown,
-                            const std::function<Value(const std::string&)>& look_outside) {
+void InferNode(const NodeDef& node, Environment& environment, std::set<std::string>& unknown,
+               const LookOutside& look_outside) {
   const auto traced = [&] {
     try {
       TraceNode(node, environment, look_outside);
@@ -97,6 +94,8 @@ void Transaction::InferNode(const NodeDef& node, Environment& environment,
     if (!name.empty()) unknown.insert(name);
   }
 }
+
+}  // namespace
 
 ProgramDescription Transaction::DescribeProgram(const DescribeArgs& args) {
   ProgramDescription description{FindProgram(args.program), {}};

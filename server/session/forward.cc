@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <functional>
+#include <memory>
 #include <utility>
 
 #include "core/error.h"
 #include "session/session.h"
+#include "session/trace_nodes.h"
 #include "session/transaction.h"
 
 namespace gradwire {
@@ -16,13 +17,6 @@ const std::string& BoundName(const std::map<std::string, std::string>& bindings,
                              const std::string& name) {
   const auto found = bindings.find(name);
   return found == bindings.end() ? name : found->second;
-}
-
-// The highest output that was given a name, plus one.
-int CountOutputs(const NodeDef& node) {
-  size_t count = node.outputs.size();
-  while (count > 0 && node.outputs[count - 1].empty()) --count;
-  return static_cast<int>(count);
 }
 
 // What Forward binds when it is not told.
@@ -40,27 +34,14 @@ std::vector<std::string> AllOutputs(const std::vector<NodeDef>& nodes, const Pro
   return names;
 }
 
-}  // namespace
-
-void Transaction::TraceNode(const NodeDef& node, Environment& environment,
-                            const std::function<Value(const std::string&)>& look_outside) {
-  if (node.refusal.has_value()) throw Error(*node.refusal);
-  Values inputs;
-  for (const std::string& name : node.inputs) {
-    if (name.empty()) {
-      inputs.emplace_back();
-      continue;
-    }
-    const auto inside = environment.find(name);
-    inputs.push_back(inside != environment.end() ? inside->second : look_outside(name));
-  }
-  while (!inputs.empty() && !inputs.back()) inputs.pop_back();
-  const Values outputs =
-      Apply(*node.op, std::move(inputs), node.attributes, CountOutputs(node), node.label);
-  for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
-    if (!node.outputs[i].empty()) environment[node.outputs[i]] = outputs[i];
-  }
+// What the request returns, or soon will.
+std::vector<std::string> Fetched(const ForwardArgs& args) {
+  std::vector<std::string> names = args.fetch;
+  names.insert(names.end(), args.announce.begin(), args.announce.end());
+  return names;
 }
+
+}  // namespace
 
 ProgramPtr Transaction::FindProgram(const std::string& name) const {
   ProgramPtr program;
@@ -74,22 +55,6 @@ ProgramPtr Transaction::FindProgram(const std::string& name) const {
       .With("program", name);
 }
 
-void Transaction::TraceEach(const Program* program, const std::vector<NodeDef>& nodes,
-                            const std::function<void(const NodeDef&)>& trace) {
-  Origin& origin = Trace::Current().origin();
-  for (const NodeDef& node : nodes) {
-    origin.node = node.index;
-    try {
-      trace(node);
-    } catch (Error& error) {
-      Place(error, node);
-      if (program != nullptr) error.Prefix(fmt::format("program '{}': ", program->name));
-      throw;
-    }
-  }
-  origin.node = -1;
-}
-
 void Transaction::CheckInputs(const Program& program, const Environment& feeds,
                               const std::map<std::string, std::string>& bindings) const {
   for (const ValueInfo& input : program.inputs) {
@@ -99,19 +64,20 @@ void Transaction::CheckInputs(const Program& program, const Environment& feeds,
   }
 }
 
-void Transaction::CheckOutputs(const Program& program, const Environment& made) {
-  for (const ValueInfo& output : program.outputs) {
-    const auto found = made.find(output.name);
-    if (found != made.end()) CheckDeclared("output", output, found->second.spec());
-  }
-}
-
 ForwardResult Transaction::Forward(ForwardArgs args) {
+  if (args.checkpoint < 0) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("checkpoint is {}, must not be negative", args.checkpoint));
+  }
   const RecordingScope recording(trace_.recording() && !args.no_grad);
+  trace_.set_detects_anomalies(args.detect_anomaly);
   const ProgramPtr program = args.program.empty() ? nullptr : FindProgram(args.program);
-  const std::vector<NodeDef>& nodes = program ? program->nodes : args.nodes;
+  const NodesPtr nodes = program ? NodesPtr(program, &program->nodes)
+                                 : std::make_shared<std::vector<NodeDef>>(std::move(args.nodes));
+  if (args.outputs.empty() && args.fetch.empty()) args.outputs = AllOutputs(*nodes, program);
   Environment environment;
   for (auto& [name, tensor] : args.feeds) environment[name] = Value(std::move(tensor));
+  const auto look_in_session = [&](const std::string& name) -> Value { return Look(name); };
   const auto look_outside = [&](const std::string& name) -> Value {
     if (!program) return Look(name);
     const auto parameter = program->parameters.find(name);
@@ -119,8 +85,19 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
     return Look(own ? parameter->second : BoundName(args.bindings, name));
   };
   if (program) CheckInputs(*program, environment, args.bindings);
-  TraceEach(program.get(), nodes,
-            [&](const NodeDef& node) { TraceNode(node, environment, look_outside); });
+  try {
+    if (program && program->vjp) {
+      TraceProgram(program, environment, look_outside, look_in_session);
+    } else if (args.checkpoint > 0 && trace_.recording()) {
+      TraceCheckpointed(nodes, static_cast<size_t>(args.checkpoint), args.outputs, Fetched(args),
+                        environment, look_outside);
+    } else {
+      TraceNodes(*nodes, environment, look_outside);
+    }
+  } catch (Error& error) {
+    if (program) error.Prefix(fmt::format("program '{}': ", program->name));
+    throw;
+  }
   if (program) CheckOutputs(*program, environment);
   const auto result_of = [&](const std::string& name) {
     const auto inside = environment.find(name);
@@ -131,7 +108,6 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
     result.fetched.push_back(Target(name, result_of(name)));
   }
   for (const std::string& name : args.announce) Target(name, result_of(name));
-  if (args.outputs.empty() && args.fetch.empty()) args.outputs = AllOutputs(nodes, program);
   for (const std::string& name : args.outputs) {
     const Value value = result_of(name);
     const std::string& bound = BoundName(args.bindings, name);

@@ -53,6 +53,8 @@ struct ValueInfo {
 // Extents are not compared: many a model declares the batch that it was exported with, and the
 // nodes check their shapes.
 void CheckDeclared(const char* kind, const ValueInfo& info, const TensorSpec& spec);
+struct Program;
+using ProgramPtr = std::shared_ptr<const Program>;
 
 struct Program {
   std::string name;
@@ -63,6 +65,8 @@ struct Program {
   std::map<std::string, std::string> parameters;
   // The program as an onnx.ModelProto whose initializers are inputs; for SaveSession.
   std::string onnx;
+  // Computes the program's gradient in place of its operators; null where these do.
+  ProgramPtr vjp = nullptr;
 
   // Operators used, those that cannot run here, and those of the others that no gradient flows
   // through, as OP or DOMAIN::OP; sorted, each once.
@@ -75,7 +79,6 @@ struct Program {
  private:
   std::vector<std::string> NamesWhere(const std::function<bool(const NodeDef&)>& wanted) const;
 };
-using ProgramPtr = std::shared_ptr<const Program>;
 
 }  // namespace gradwire
 

@@ -186,6 +186,7 @@ void Transaction::LoadProgram(Program program, std::vector<NamedTensor> initiali
     one.emplace_back(program.parameters.at(name), std::move(tensor));
     Put(std::move(one), leaf);
   }
+  RequireNoVjpOf(program.name);
   std::string name = program.name;
   programs_[std::move(name)] = std::make_shared<const Program>(std::move(program));
 }
@@ -195,6 +196,7 @@ void Transaction::UnloadProgram(const std::string& name) {
     throw Error(reason::kProgramNotFound, fmt::format("there is no program '{}'", name))
         .With("program", name);
   }
+  RequireNoVjpOf(name);
   programs_[name] = nullptr;
 }
 

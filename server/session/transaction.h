@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "graph/trace.h"
 #include "session/optimizer.h"
 #include "session/program.h"
+#include "session/trace_nodes.h"
 
 namespace gradwire {
 
@@ -47,6 +47,8 @@ struct ForwardArgs {
   std::vector<std::string> fetch;
   bool no_grad = false;
   std::vector<std::string> announce;
+  int checkpoint = 0;  // spans of nodes to compute again on the way back
+  bool detect_anomaly = false;
 };
 struct ForwardResult {
   std::vector<TensorInfo> outputs;
@@ -66,9 +68,9 @@ struct ProgramDescription {
   std::vector<std::pair<std::string, std::optional<TensorSpec>>> values;
 };
 
-// A seed by the root's name: another tensor's name, or the array.
+// A seed by the root's name, or a vector by the input's: another tensor's name, or the array.
 struct SeedArg {
-  std::string root;
+  std::string of;
   std::string tensor;
   std::optional<Tensor> value;
 };
@@ -78,6 +80,7 @@ struct BackwardArgs {
   BackwardOptions options;
   std::vector<std::string> inputs;
   std::vector<std::string> retain_grad;
+  bool detect_anomaly = false;
 };
 struct GradientsArgs {
   std::vector<std::string> outputs;
@@ -86,6 +89,21 @@ struct GradientsArgs {
   std::vector<std::string> names;
   BackwardOptions options;
   bool allow_unused = false;
+  bool detect_anomaly = false;
+};
+// Jvp and Hvp: products of a Jacobian or Hessian with vectors.
+struct ProductArgs {
+  std::vector<std::string> outputs;
+  std::vector<std::string> inputs;
+  std::vector<SeedArg> vectors;  // zeros for inputs that have none
+  std::vector<std::string> names;
+  BackwardOptions options;
+  bool fetch = false;
+  bool detect_anomaly = false;
+};
+struct ProductResult {
+  std::vector<TensorInfo> products;
+  std::vector<NamedValue> fetched;
 };
 struct StepArgs {
   std::vector<std::string> parameters;
@@ -110,6 +128,8 @@ class Transaction {
   ForwardResult Forward(ForwardArgs args);
   std::vector<TensorInfo> Backward(const BackwardArgs& args);
   std::vector<TensorInfo> Gradients(const GradientsArgs& args);
+  ProductResult Jvp(const ProductArgs& args);
+  ProductResult Hvp(const ProductArgs& args);  // of one output
   TensorInfo Detach(const std::string& from, const std::string& to, bool requires_grad);
   TensorInfo Copy(const std::string& from, const std::string& to);
   void Delete(const std::vector<std::string>& names, bool missing_ok);
@@ -122,6 +142,9 @@ class Transaction {
   // Traces a program without inputs' elements; nothing changes. Throws what Forward would for the
   // same specs, and INVALID_ARGUMENT for a name that no input or dimension has.
   ProgramDescription DescribeProgram(const DescribeArgs& args);
+  ProgramPtr FindProgram(const std::string& name) const;
+  // An empty `vjp` takes back what was set before.
+  ProgramPtr SetVjp(const std::string& program, const std::string& vjp);
   // The tensor itself, its graph behind it.
   Value GetGraph(const std::string& name) const;
 
@@ -132,8 +155,6 @@ class Transaction {
   void Commit();
 
  private:
-  using Environment = std::map<std::string, Value>;
-
   const Value* Find(const std::string& name) const;
   const Value& Look(const std::string& name) const;
   void Bind(const std::string& name, Value value);
@@ -144,21 +165,19 @@ class Transaction {
   std::vector<Value> Seeds(const std::vector<std::string>& roots,
                            const std::vector<SeedArg>& seeds) const;
   std::vector<Value> LookAll(const std::vector<std::string>& names) const;
+  // Values that require grad; NO_GRAPH in PyTorch's words for one that does not.
+  std::vector<Value> Roots(const std::vector<std::string>& names) const;
+  std::vector<Value> Inputs(const std::vector<std::string>& names) const;
+  std::vector<Value> Vectors(const ProductArgs& args, const std::vector<Value>& inputs) const;
+  ProductResult Products(const ProductArgs& args, const std::vector<std::string>& names,
+                         BackwardResult walk);
   BackwardResult Walk(const std::vector<std::string>& roots, const std::vector<SeedArg>& seeds,
                       std::span<const Value> inputs, const BackwardOptions& options);
   TensorInfo Accumulate(const std::string& name, const Value& gradient);
-  ProgramPtr FindProgram(const std::string& name) const;
-  static void TraceNode(const NodeDef& node, Environment& environment,
-                        const std::function<Value(const std::string&)>& look_outside);
-  // Says in an error of `trace` which node it was, and of which program where there is one.
-  static void TraceEach(const Program* program, const std::vector<NodeDef>& nodes,
-                        const std::function<void(const NodeDef&)>& trace);
   void CheckInputs(const Program& program, const Environment& feeds,
                    const std::map<std::string, std::string>& bindings) const;
-  static void CheckOutputs(const Program& program, const Environment& made);
-  static void InferNode(const NodeDef& node, Environment& environment,
-                        std::set<std::string>& unknown,
-                        const std::function<Value(const std::string&)>& look_outside);
+  // Throws INVALID_ARGUMENT for a program that is another's VJP.
+  void RequireNoVjpOf(const std::string& name) const;
 
   // Throws QUOTA_EXCEEDED when more names or programs would be bound than the session may have.
   void CheckCounts() const;

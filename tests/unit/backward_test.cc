@@ -67,11 +67,11 @@ TEST_F(BackwardTest, SeedsWeighTheRoots) {
   const Value seed = bench_.Make({2}, {10, 100});
   const auto result = Backward(std::array{y}, std::array{seed}, std::array{x}, {});
   EXPECT_EQ(Read(result.gradients[0]), (std::vector<double>{20, 400}));
-  EXPECT_EQ(ErrorOf([&] {
-              Backward(std::array{x + x}, std::array{Number(1, false)}, std::array{x}, {});
-            }),
-            "SHAPE_MISMATCH: Mismatch in shape: grad_output has a shape of [] and output has a "
-            "shape of [2].");
+  EXPECT_EQ(
+      ErrorOf(
+          [&] { Backward(std::array{x + x}, std::array{Number(1, false)}, std::array{x}, {}); }),
+      "SHAPE_MISMATCH: Mismatch in shape: grad_output[0] has a shape of [] and output[0] has a "
+      "shape of [2].");
 }
 
 TEST_F(BackwardTest, SeveralRootsAddUp) {

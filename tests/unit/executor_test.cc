@@ -198,7 +198,9 @@ TEST_F(ExecutorTest, LeavesStorageThatAnAliasShares) {
 
 TEST_F(ExecutorTest, NamesOperatorAndNodeInErrors) {
   const OpDef& refuse = Registry::Global().Latest("Refuse", "exectest");
-  const Value y = Apply(refuse, {Array()}, {}, 1, "fc1")[0];
+  bench_.trace().origin().label = "fc1";
+  const Value y = Apply(refuse, {Array()}, {})[0];
+  bench_.trace().origin().label.clear();
   EXPECT_EQ(ErrorOf([&] { bench_.Run({y}); }), "INVALID_ARGUMENT: 'fc1' (Refuse): no");
   EXPECT_EQ(ErrorOf([&] { bench_.Run({Call("exectest::Refuse", {Array()})}); }),
             "INVALID_ARGUMENT: (Refuse): no");

@@ -47,6 +47,19 @@ TEST(QuotaTest, BooksUpToTheLimit) {
   quota.Take(60);
 }
 
+TEST(QuotaTest, RemembersThePeak) {
+  Quota quota(100);
+  EXPECT_EQ(quota.peak(), 0);
+  quota.Take(60);
+  quota.Give(50);
+  quota.Take(20);
+  EXPECT_EQ(quota.peak(), 60);
+  EXPECT_THROW(quota.Take(90), Error);
+  EXPECT_EQ(quota.peak(), 60);
+  quota.Take(70);
+  EXPECT_EQ(quota.peak(), 100);
+}
+
 TEST(QuotaTest, NoLimit) {
   Quota quota(0);
   quota.Take(int64_t{1} << 60);

@@ -154,7 +154,10 @@ TEST_F(TraceTest, RecordsWhatDependsOnALeaf) {
   EXPECT_EQ(y.grad_fn()->op().since, 13);
   EXPECT_TRUE(ApplySince(13, {y})[0].requires_grad());
   EXPECT_FALSE(ApplySince(13, {Number(0)})[0].requires_grad());
-  EXPECT_FALSE(Call("tracetest::Pair", {leaf, leaf}).requires_grad());
+  EXPECT_FALSE(Call("gradwire::Detach", {leaf}).requires_grad());
+  EXPECT_FALSE(Call("Greater", {leaf, leaf}).requires_grad());
+  EXPECT_EQ(Call("tracetest::Pair", {leaf, leaf}).grad_fn()->op().name, "Function");
+  EXPECT_FALSE(Call("tracetest::Pair", {Number(0), Number(0)}).requires_grad());
   {
     const RecordingScope off(false);
     EXPECT_FALSE(ApplySince(13, {leaf})[0].requires_grad());

@@ -112,6 +112,18 @@ v1::Command ToCommand(v1::GradientsRequest request) {
   return command;
 }
 
+v1::Command ToCommand(v1::JvpRequest request) {
+  v1::Command command;
+  *command.mutable_jvp() = std::move(request);
+  return command;
+}
+
+v1::Command ToCommand(v1::HvpRequest request) {
+  v1::Command command;
+  *command.mutable_hvp() = std::move(request);
+  return command;
+}
+
 v1::Command ToCommand(v1::DetachRequest request) {
   v1::Command command;
   *command.mutable_detach() = std::move(request);

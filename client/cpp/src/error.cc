@@ -41,6 +41,7 @@ constexpr std::array kRows = {
     RowOf<Reason::kDeviceNotFound>("DEVICE_NOT_FOUND", grpc::INVALID_ARGUMENT),
     RowOf<Reason::kNotDifferentiable>("NOT_DIFFERENTIABLE", grpc::FAILED_PRECONDITION),
     RowOf<Reason::kNoGraph>("NO_GRAPH", grpc::FAILED_PRECONDITION),
+    RowOf<Reason::kNonFinite>("NON_FINITE", grpc::FAILED_PRECONDITION),
     RowOf<Reason::kGraphFreed>("GRAPH_FREED", grpc::FAILED_PRECONDITION),
     RowOf<Reason::kSequenceReused>("SEQUENCE_REUSED", grpc::ALREADY_EXISTS),
     RowOf<Reason::kDependencyFailed>("DEPENDENCY_FAILED", grpc::FAILED_PRECONDITION),

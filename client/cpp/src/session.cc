@@ -142,6 +142,14 @@ v1::GradientsResponse Session::Gradients(v1::GradientsRequest request) {
   return Mutate(*state_, &v1::Gradwire::Stub::Gradients, std::move(request));
 }
 
+v1::JvpResponse Session::Jvp(v1::JvpRequest request) {
+  return Mutate(*state_, &v1::Gradwire::Stub::Jvp, std::move(request));
+}
+
+v1::HvpResponse Session::Hvp(v1::HvpRequest request) {
+  return Mutate(*state_, &v1::Gradwire::Stub::Hvp, std::move(request));
+}
+
 v1::DetachResponse Session::Detach(v1::DetachRequest request) {
   return Mutate(*state_, &v1::Gradwire::Stub::Detach, std::move(request));
 }
@@ -202,6 +210,13 @@ v1::DescribeProgramResponse Session::DescribeProgram(v1::DescribeProgramRequest 
               std::move(request));
 }
 
+v1::ProgramInfo Session::SetVjp(const std::string& program, const std::string& vjp) {
+  v1::SetVjpRequest request;
+  request.set_program(program);
+  request.set_vjp(vjp);
+  return Mutate(*state_, &v1::Gradwire::Stub::SetVjp, std::move(request)).program();
+}
+
 v1::RunResponse Session::Run(v1::RunRequest request) {
   return Mutate(*state_, &v1::Gradwire::Stub::Run, std::move(request));
 }
@@ -253,6 +268,12 @@ PendingCall Session::Start(v1::Command command,
     case v1::Command::kZeroGrad:
       return start.operator()<v1::ZeroGradRequest, v1::ZeroGradResponse>(
           &AsyncStub::ZeroGrad, *command.mutable_zero_grad(), &Result::mutable_zero_grad);
+    case v1::Command::kJvp:
+      return start.operator()<v1::JvpRequest, v1::JvpResponse>(
+          &AsyncStub::Jvp, *command.mutable_jvp(), &Result::mutable_jvp);
+    case v1::Command::kHvp:
+      return start.operator()<v1::HvpRequest, v1::HvpResponse>(
+          &AsyncStub::Hvp, *command.mutable_hvp(), &Result::mutable_hvp);
     case v1::Command::COMMAND_NOT_SET:
       break;
   }

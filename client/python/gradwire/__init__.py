@@ -8,7 +8,20 @@
 """
 
 from gradwire import commands, errors, functional, optim
-from gradwire.autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from gradwire.autograd import (
+    checkpoint,
+    detect_anomaly,
+    enable_grad,
+    grad,
+    hvp,
+    is_anomaly_enabled,
+    is_grad_enabled,
+    jvp,
+    no_grad,
+    set_detect_anomaly,
+    set_grad_enabled,
+    vjp,
+)
 from gradwire.client import Client, connect
 from gradwire.credentials import Tls
 from gradwire.errors import GradwireError
@@ -27,15 +40,22 @@ __all__ = [
     "Session",
     "Tensor",
     "Tls",
+    "checkpoint",
     "commands",
     "connect",
+    "detect_anomaly",
     "enable_grad",
     "errors",
     "functional",
     "grad",
+    "hvp",
+    "is_anomaly_enabled",
     "is_grad_enabled",
+    "jvp",
     "load_model",
     "no_grad",
     "optim",
+    "set_detect_anomaly",
     "set_grad_enabled",
+    "vjp",
 ]

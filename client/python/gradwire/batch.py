@@ -36,6 +36,16 @@ def call_site() -> Site:
     return frame.f_code.co_filename, frame.f_lineno
 
 
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How nodes are run; those of one Forward have the same."""
+
+    no_grad: bool = False
+    detect_anomaly: bool = False
+    # Number of the block whose nodes are computed again on the way back; 0 outside of any.
+    checkpoint: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """A node, or any other command, that waits to be sent.
@@ -48,7 +58,7 @@ class Entry:
     writes: tuple[str, ...]
     site: Site
     pure: bool = True
-    no_grad: bool = False
+    mode: Mode = field(default_factory=Mode)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +72,7 @@ class _Group:
         return isinstance(self.entries[0].work, onnx_pb2.NodeProto)
 
     def takes(self, entry: Entry) -> bool:
-        return (
-            self.nodes and isinstance(entry.work, onnx_pb2.NodeProto) and self.entries[0].no_grad == entry.no_grad
-        )
+        return self.nodes and isinstance(entry.work, onnx_pb2.NodeProto) and self.entries[0].mode == entry.mode
 
     def reads(self) -> set[str]:
         made: set[str] = set()
@@ -233,7 +241,10 @@ def _request_of(
             own.CopyFrom(work)
             return own
         return work
-    request = pb.ForwardRequest(no_grad=group.entries[0].no_grad)
+    mode = group.entries[0].mode
+    request = pb.ForwardRequest(
+        no_grad=mode.no_grad, detect_anomaly=mode.detect_anomaly, checkpoint=1 if mode.checkpoint else 0
+    )
     for entry in group.entries:
         request.nodes.append(entry.work)  # type: ignore[arg-type]
         request.outputs.extend(

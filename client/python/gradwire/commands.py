@@ -35,6 +35,8 @@ Request = (
     | pb.DeleteRequest
     | pb.StepRequest
     | pb.ZeroGradRequest
+    | pb.JvpRequest
+    | pb.HvpRequest
 )
 
 _COMMAND: Any = pb.Command.DESCRIPTOR
@@ -159,6 +161,8 @@ def forward(
     no_grad: bool = False,
     opset: Mapping[str, int] | None = None,
     announce: Iterable[Name] = (),
+    checkpoint: int = 0,
+    detect_anomaly: bool = False,
 ) -> pb.ForwardRequest:
     """Runs nodes (of this package or of `onnx`), or a program."""
     return pb.ForwardRequest(
@@ -171,6 +175,8 @@ def forward(
         no_grad=no_grad,
         opset_import=opset_ids(opset),
         announce=names_of(announce),
+        checkpoint=checkpoint,
+        detect_anomaly=detect_anomaly,
     )
 
 
@@ -192,6 +198,7 @@ def backward(
     create_graph: bool = False,
     inputs: Iterable[Name] = (),
     retain_grad: Iterable[Name] = (),
+    detect_anomaly: bool = False,
 ) -> pb.BackwardRequest:
     """Accumulates gradients; `seeds` maps a root's name to an array or to the name of a tensor."""
     return pb.BackwardRequest(
@@ -201,6 +208,7 @@ def backward(
         create_graph=create_graph,
         inputs=names_of(inputs),
         retain_grad=names_of(retain_grad),
+        detect_anomaly=detect_anomaly,
     )
 
 
@@ -213,6 +221,7 @@ def gradients(
     retain_graph: bool = False,
     create_graph: bool = False,
     allow_unused: bool = False,
+    detect_anomaly: bool = False,
 ) -> pb.GradientsRequest:
     """Binds the gradient of the outputs with respect to each input."""
     return pb.GradientsRequest(
@@ -223,6 +232,63 @@ def gradients(
         retain_graph=retain_graph,
         create_graph=create_graph,
         allow_unused=allow_unused,
+        detect_anomaly=detect_anomaly,
+    )
+
+
+def _tangents(tangents: Mapping[str, Any]) -> list[pb.Tangent]:
+    result = []
+    for name, value in tangents.items():
+        if isinstance(value, str) or hasattr(value, "name"):
+            result.append(pb.Tangent(input=name, tensor=name_of(value)))
+        else:
+            result.append(pb.Tangent(input=name, value=dtypes.to_proto(dtypes.as_array(value))))
+    return result
+
+
+def jvp(
+    outputs: Iterable[Name],
+    tangents: Mapping[str, Any],
+    *,
+    names: Iterable[Name] = (),
+    fetch: bool = False,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    detect_anomaly: bool = False,
+) -> pb.JvpRequest:
+    """Binds or returns how the outputs move along `tangents`, arrays or names of tensors by the name of an input."""
+    return pb.JvpRequest(
+        outputs=names_of(outputs),
+        tangents=_tangents(tangents),
+        names=names_of(names),
+        fetch=fetch,
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        detect_anomaly=detect_anomaly,
+    )
+
+
+def hvp(
+    output: Name,
+    inputs: Iterable[Name],
+    vectors: Mapping[str, Any],
+    *,
+    names: Iterable[Name] = (),
+    fetch: bool = False,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    detect_anomaly: bool = False,
+) -> pb.HvpRequest:
+    """Binds or returns the Hessian of `output` times `vectors`, arrays or names of tensors by the name of an input."""
+    return pb.HvpRequest(
+        output=name_of(output),
+        inputs=names_of(inputs),
+        vectors=_tangents(vectors),
+        names=names_of(names),
+        fetch=fetch,
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        detect_anomaly=detect_anomaly,
     )
 
 

@@ -110,6 +110,10 @@ class GraphFreed(GradwireError):
         return f"{_SECOND_BACKWARD}\n{self.message}"
 
 
+class NonFinite(GradwireError, ArithmeticError):
+    """Anomaly detection found NaN or Inf; `metadata` names the node that made it."""
+
+
 class SequenceReused(GradwireError):
     """Another payload came earlier under this sequence number."""
 
@@ -160,6 +164,7 @@ _BY_REASON: dict[str, type[GradwireError]] = {
     "DEVICE_NOT_FOUND": DeviceNotFound,
     "NOT_DIFFERENTIABLE": NotDifferentiable,
     "NO_GRAPH": NoGraph,
+    "NON_FINITE": NonFinite,
     "GRAPH_FREED": GraphFreed,
     "SEQUENCE_REUSED": SequenceReused,
     "DEPENDENCY_FAILED": DependencyFailed,

@@ -141,6 +141,10 @@ class LazySession(Verbs):
             self._learn([response.tensor])
         elif isinstance(response, (pb.BackwardResponse, pb.GradientsResponse)):
             self._learn(response.gradients)
+        elif isinstance(response, pb.JvpResponse):
+            self._learn(response.tangents)
+        elif isinstance(response, pb.HvpResponse):
+            self._learn(response.products)
         elif isinstance(request, pb.DeleteRequest):
             self._bound.difference_update(request.names)
             for name in request.names:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gradwire import commands, dtypes, errors, infer
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
-from gradwire.autograd import is_grad_enabled
-from gradwire.batch import Entry, call_site
+from gradwire.autograd import checkpointed_block, is_anomaly_enabled, is_grad_enabled
+from gradwire.batch import Entry, Mode, call_site
 from gradwire.binding import Binding
 from gradwire.infer import Spec
 from gradwire.lazy import LazySession
@@ -112,7 +112,8 @@ class Operations(LazySession):
             )
             reads = tuple(node.input) + tuple(commands.free_names(node))
             writes = tuple(node.output)
-            self._add(Entry(node, tuple(n for n in reads if n), writes, call_site(), no_grad=live and not recorded))
+            mode = Mode(live and not recorded, is_anomaly_enabled(), checkpointed_block() if is_grad_enabled() else 0)
+            self._add(Entry(node, tuple(n for n in reads if n), writes, call_site(), mode=mode))
             return results[0] if outputs == 1 else tuple(results)
 
     def _result(self, op_type: str, spec: Spec, operands: Iterable[Tensor], recorded: bool) -> Tensor:
@@ -129,9 +130,17 @@ class Operations(LazySession):
         return result
 
     def call_program(
-        self, program: str, feeds: Mapping[str, Any], outputs: Mapping[str, Spec], trainable: bool
+        self,
+        program: str,
+        feeds: Mapping[str, Any],
+        outputs: Mapping[str, Spec],
+        trainable: bool,
+        checkpoint: int = 0,
     ) -> list[Tensor]:
-        """Runs a loaded program on tensors or arrays by input name; the results in the order of `outputs`."""
+        """Runs a loaded program on tensors or arrays by input name; the results in the order of `outputs`.
+
+        `checkpoint`: in how many spans of nodes it is computed again on the way back.
+        """
         with self._lock:
             operands = {key: self.as_tensor(value).checked() for key, value in feeds.items()}
             live = trainable or any(operand.binding.requires_grad for operand in operands.values())
@@ -139,7 +148,13 @@ class Operations(LazySession):
             results = [self._result(program, spec, operands.values(), recorded) for spec in outputs.values()]
             bindings = {key: operand.name for key, operand in operands.items()}
             bindings.update((key, result.name) for key, result in zip(outputs, results, strict=True))
-            request = commands.forward(program=program, bindings=bindings, no_grad=not is_grad_enabled())
+            request = commands.forward(
+                program=program,
+                bindings=bindings,
+                no_grad=not is_grad_enabled(),
+                detect_anomaly=is_anomaly_enabled(),
+                checkpoint=checkpoint or int(checkpointed_block() > 0),
+            )
             reads = tuple(operand.name for operand in operands.values())
             self._add(Entry(request, reads, tuple(result.name for result in results), call_site()))
             return results

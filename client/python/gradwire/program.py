@@ -31,6 +31,8 @@ class Program:
         # The server holds a program to the dtypes that it declares, not to the extents.
         self.outputs = {value.name: Spec(_spec(value.type).dtype) for value in info.outputs}
         self._parameters = parameters
+        # In how many spans of nodes calls are computed again on the way back, to save memory; 0 for none.
+        self.checkpoint = 0
 
     def parameters(self) -> list[Tensor]:
         """Its initializers that collect gradients, for an optimizer."""
@@ -64,8 +66,16 @@ class Program:
             raise TypeError(f"the model takes {len(self.inputs)} inputs, got {len(args)}")
         feeds = dict(zip(self.inputs, args, strict=False), **inputs)
         trainable = any(tensor.requires_grad for tensor in self._parameters.values())
-        results = self.session.call_program(self.name, feeds, self.outputs, trainable)
+        results = self.session.call_program(self.name, feeds, self.outputs, trainable, self.checkpoint)
         return results[0] if len(results) == 1 else tuple(results)
+
+    def set_vjp(self, vjp: Program | None) -> None:
+        """Makes another program compute this one's gradient; its operators do again where None.
+
+        `vjp` reads inputs, parameters and outputs of this program by their names, and "grad/" + an output; it makes
+        "grad/" + an input or parameter. Raises InvalidArgument, ShapeMismatch or DtypeMismatch where it does not.
+        """
+        self.info = self.session.set_vjp(self.name, None if vjp is None else vjp.name)
 
 
 def _spec(value: onnx_pb2.TypeProto) -> Spec:

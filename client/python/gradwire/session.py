@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from gradwire import commands, errors
+from gradwire.autograd import is_anomaly_enabled
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire.batch import Entry, call_site
 from gradwire.dtypes import Array
@@ -68,6 +69,7 @@ class Session(Operations):
                 create_graph=create_graph,
                 inputs=inputs,
                 retain_grad=kept,
+                detect_anomaly=is_anomaly_enabled(),
             )
             reads = [root, *([] if seed is None else [seed]), *inputs, *kept]
             self._walk(request, reads, [root], retain_graph or create_graph, ())
@@ -84,11 +86,7 @@ class Session(Operations):
     ) -> list[Tensor]:
         """Notes down a Gradients; its results."""
         with self._lock:
-            results = [
-                Tensor(self, self._binding(None, t.binding.spec, requires_grad=create_graph)) for t in inputs
-            ]
-            for result in results:
-                result.binding.grad_fn = "Gradient" if create_graph else ""
+            results = self._derivatives("Gradient", inputs, create_graph)
             request = commands.gradients(
                 roots,
                 inputs,
@@ -97,10 +95,58 @@ class Session(Operations):
                 retain_graph=retain_graph,
                 create_graph=create_graph,
                 allow_unused=allow_unused,
+                detect_anomaly=is_anomaly_enabled(),
             )
             reads = [*roots, *inputs, *(s for s in seeds if s is not None)]
             self._walk(request, reads, roots, retain_graph or create_graph, tuple(r.name for r in results))
             return results
+
+    def lazy_jvp(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], tangents: Sequence[Tensor], *, create_graph: bool
+    ) -> list[Tensor]:
+        """Notes down a Jvp; its results."""
+        with self._lock:
+            results = self._derivatives("Jvp", outputs, create_graph)
+            request = commands.jvp(
+                outputs,
+                {i.name: t.name for i, t in zip(inputs, tangents, strict=True)},
+                names=results,
+                create_graph=create_graph,
+                detect_anomaly=is_anomaly_enabled(),
+            )
+            reads = [*outputs, *inputs, *tangents]
+            self._walk(request, reads, outputs, create_graph, tuple(r.name for r in results))
+            return results
+
+    def lazy_hvp(
+        self, output: Tensor, inputs: Sequence[Tensor], vectors: Sequence[Tensor], *, create_graph: bool
+    ) -> list[Tensor]:
+        """Notes down an Hvp; its results."""
+        with self._lock:
+            results = self._derivatives("Hvp", inputs, create_graph)
+            request = commands.hvp(
+                output,
+                inputs,
+                {i.name: v.name for i, v in zip(inputs, vectors, strict=True)},
+                names=results,
+                create_graph=create_graph,
+                detect_anomaly=is_anomaly_enabled(),
+            )
+            reads = [output, *inputs, *vectors]
+            self._walk(request, reads, [output], create_graph, tuple(r.name for r in results))
+            return results
+
+    def _derivatives(self, kind: str, of: Iterable[Tensor], create_graph: bool) -> list[Tensor]:
+        """Results of the specs of `of`."""
+        return [
+            Tensor(
+                self,
+                self._binding(
+                    None, t.binding.spec, requires_grad=create_graph, grad_fn=kind if create_graph else ""
+                ),
+            )
+            for t in of
+        ]
 
     def _walk(
         self,

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from gradwire import autograd as autograd
+from gradwire import autograd as _autograd
 from gradwire import functional
 from gradwire import optim as optim
 from gradwire.autograd import enable_grad as enable_grad
@@ -37,6 +37,16 @@ from gradwire.session import Session
 from gradwire.tensor import Tensor
 
 nn = SimpleNamespace(functional=functional)
+func = SimpleNamespace(jvp=_autograd.jvp, vjp=_autograd.vjp)
+autograd = SimpleNamespace(
+    grad=_autograd.grad,
+    no_grad=no_grad,
+    enable_grad=enable_grad,
+    set_grad_enabled=set_grad_enabled,
+    detect_anomaly=_autograd.detect_anomaly,
+    set_detect_anomaly=_autograd.set_detect_anomaly,
+    functional=SimpleNamespace(jvp=_autograd.jvp, hvp=_autograd.hvp),
+)
 
 float64 = double = np.dtype(np.float64)
 float32 = np.dtype(np.float32)
@@ -154,6 +164,14 @@ def rand_like(x: Tensor) -> Tensor:
 def randn_like(x: Tensor) -> Tensor:
     """Normal draws of the same shape and dtype."""
     return x.session.randn(*x.shape, dtype=x.dtype)
+
+
+def _checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: Any = None, **options: Any) -> Any:
+    """`gradwire.checkpoint`; `use_reentrant` makes no difference here."""
+    return _autograd.checkpoint(function, *args, **options)
+
+
+utils = SimpleNamespace(checkpoint=SimpleNamespace(checkpoint=_checkpoint))
 
 
 def is_tensor(value: Any) -> bool:

@@ -146,6 +146,26 @@ class Verbs:
         response: pb.GradientsResponse = self._call("Gradients", commands.gradients(outputs, inputs, **options))
         return list(response.gradients)
 
+    def jvp(
+        self, outputs: Iterable[Name], tangents: Mapping[str, Any], **options: Any
+    ) -> tuple[list[pb.TensorInfo], list[Array]]:
+        """How the outputs move when inputs move along `tangents`; returns what was bound, and with `fetch` the arrays.
+
+        Options: `commands.jvp`.
+        """
+        response: pb.JvpResponse = self._call("Jvp", commands.jvp(outputs, tangents, **options))
+        return list(response.tangents), [dtypes.from_proto(tensor) for tensor in response.fetched]
+
+    def hvp(
+        self, output: Name, inputs: Iterable[Name], vectors: Mapping[str, Any], **options: Any
+    ) -> tuple[list[pb.TensorInfo], list[Array]]:
+        """The Hessian of a scalar times `vectors`; returns what was bound, and with `fetch` the arrays.
+
+        Options: `commands.hvp`.
+        """
+        response: pb.HvpResponse = self._call("Hvp", commands.hvp(output, inputs, vectors, **options))
+        return list(response.products), [dtypes.from_proto(tensor) for tensor in response.fetched]
+
     # ------------------------------------------------------------ bindings
 
     def detach(self, source: Name, to: Name | None = None, *, requires_grad: bool = False) -> pb.TensorInfo:
@@ -238,6 +258,11 @@ class Verbs:
     def unload_program(self, program: str) -> None:
         """Forgets a program; its parameters stay bound."""
         self._call("UnloadProgram", pb.UnloadProgramRequest(program=program))
+
+    def set_vjp(self, program: str, vjp: str | None) -> pb.ProgramInfo:
+        """Makes the program `vjp` the derivative of another, whose operators give it again where None."""
+        response: pb.SetVjpResponse = self._call("SetVjp", pb.SetVjpRequest(program=program, vjp=vjp or ""))
+        return response.program
 
     # ------------------------------------------------------------ many at once
 

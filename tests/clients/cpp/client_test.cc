@@ -178,6 +178,30 @@ TEST_F(ClientTest, GradientsAndSteps) {
   EXPECT_EQ(session.Describe().tensor_count(), 2);
 }
 
+TEST_F(ClientTest, ProductsWithJacobianAndHessian) {
+  PutFloats("w", {2}, {3, 4}, true);
+  PutFloats("t", {2}, {1, 10});
+  session.Forward(Forward({Node("Mul", {"w", "w"}, {"ww"}), Node("Mul", {"ww", "w"}, {"www"}),
+                           Node("ReduceSum", {"www"}, {"z"}, {IntAttribute("keepdims", 0)})},
+                          {"z"}));
+  v1::JvpRequest jvp;
+  jvp.add_outputs("z");
+  v1::Tangent& along = *jvp.add_tangents();
+  along.set_input("w");
+  along.set_tensor("t");
+  jvp.set_fetch(true);
+  jvp.set_retain_graph(true);
+  EXPECT_EQ(FromProto(session.Jvp(jvp).fetched(0)).item<float>(), 27 + 480);
+  v1::HvpRequest hvp;
+  hvp.set_output("z");
+  hvp.add_inputs("w");
+  *hvp.add_vectors() = along;
+  session.Run(Batch(jvp, hvp));
+  EXPECT_THAT(Floats("hvp/w"), ElementsAre(18, 240));
+  EXPECT_THROW(session.Hvp(hvp), GraphFreed);
+  EXPECT_THROW(session.SetVjp("nowhere", "neither"), ProgramNotFound);
+}
+
 TEST_F(ClientTest, APipelineAnswersInOrderAndNamesTheFirstCause) {
   PutFloats("x", {2}, {1, 2});
   Pipeline pipeline = session.OpenPipeline();

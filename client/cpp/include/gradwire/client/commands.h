@@ -42,6 +42,8 @@ v1::Command ToCommand(v1::CopyRequest request);
 v1::Command ToCommand(v1::DeleteRequest request);
 v1::Command ToCommand(v1::StepRequest request);
 v1::Command ToCommand(v1::ZeroGradRequest request);
+v1::Command ToCommand(v1::JvpRequest request);
+v1::Command ToCommand(v1::HvpRequest request);
 
 // Requests as one Run, in their order: session.Run(Batch(forward, backward, step)).
 template <class... Requests>

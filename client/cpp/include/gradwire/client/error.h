@@ -26,6 +26,7 @@ enum class Reason {
   kDeviceNotFound,
   kNotDifferentiable,
   kNoGraph,
+  kNonFinite,
   kGraphFreed,
   kSequenceReused,
   kDependencyFailed,
@@ -80,6 +81,7 @@ using OpUnsupported = ErrorOf<Reason::kOpUnsupported>;
 using DeviceNotFound = ErrorOf<Reason::kDeviceNotFound>;
 using NotDifferentiable = ErrorOf<Reason::kNotDifferentiable>;
 using NoGraph = ErrorOf<Reason::kNoGraph>;
+using NonFinite = ErrorOf<Reason::kNonFinite>;
 using GraphFreed = ErrorOf<Reason::kGraphFreed>;
 using SequenceReused = ErrorOf<Reason::kSequenceReused>;
 using DependencyFailed = ErrorOf<Reason::kDependencyFailed>;

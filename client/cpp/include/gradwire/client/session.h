@@ -95,6 +95,8 @@ class Session {
   v1::ForwardResponse Forward(v1::ForwardRequest request);
   v1::BackwardResponse Backward(v1::BackwardRequest request);
   v1::GradientsResponse Gradients(v1::GradientsRequest request);
+  v1::JvpResponse Jvp(v1::JvpRequest request);
+  v1::HvpResponse Hvp(v1::HvpRequest request);
   v1::DetachResponse Detach(v1::DetachRequest request);
   v1::CopyResponse Copy(v1::CopyRequest request);
   v1::DeleteResponse Delete(v1::DeleteRequest request);
@@ -112,6 +114,8 @@ class Session {
   void UnloadProgram(const std::string& program);
   // What a program needs, and the shapes in it, before it runs.
   v1::DescribeProgramResponse DescribeProgram(v1::DescribeProgramRequest request);
+  // Makes the program `vjp` the derivative of another, whose operators give it again for "".
+  v1::ProgramInfo SetVjp(const std::string& program, const std::string& vjp);
 
   // Many commands in one round trip, all of them or none: Run(Batch(forward, backward, step)).
   v1::RunResponse Run(v1::RunRequest request);

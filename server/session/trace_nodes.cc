@@ -1,0 +1,177 @@
+#include "session/trace_nodes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "autograd/checkpoint.h"
+#include "core/error.h"
+#include "graph/anomaly.h"
+#include "graph/trace.h"
+
+namespace gradwire {
+namespace {
+
+// The highest output that was given a name, plus one.
+int CountOutputs(const NodeDef& node) {
+  size_t count = node.outputs.size();
+  while (count > 0 && node.outputs[count - 1].empty()) --count;
+  return static_cast<int>(count);
+}
+
+void WatchOutputs(const NodeDef& node, const Values& inputs, const Values& outputs) {
+  std::vector<TensorSpec> specs;
+  for (const Value& output : outputs) specs.push_back(output ? output.spec() : TensorSpec());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i]) continue;
+    Error error(reason::kNonFinite,
+                fmt::format("{}: output {}", Signature(node.op_type, inputs, specs), i));
+    Place(error, node);
+    const int command = Trace::Current().origin().command;
+    if (command >= 0) {
+      error.Prefix(fmt::format("command {}: ", command)).With("command", std::to_string(command));
+    }
+    WatchFor(outputs[i], error, inputs);
+  }
+}
+
+Value Find(const std::string& name, const Environment& environment,
+           const LookOutside& look_outside) {
+  const auto inside = environment.find(name);
+  return inside != environment.end() ? inside->second : look_outside(name);
+}
+
+// Nodes that are computed again together, and the names through which others see them.
+struct Span {
+  NodesPtr nodes;
+  size_t begin = 0;
+  size_t end = 0;
+  std::vector<std::string> reads;
+  std::vector<std::string> makes;
+
+  Values operator()(const Values& inputs) const {
+    const auto nowhere = [](const std::string& name) -> Value {
+      throw Error(reason::kTensorNotFound, fmt::format("there is no tensor '{}'", name))
+          .With("tensor", name);
+    };
+    Environment environment;
+    for (size_t i = 0; i < reads.size(); ++i) environment[reads[i]] = inputs[i];
+    TraceNodes(std::span(*nodes).subspan(begin, end - begin), environment, nowhere);
+    Values results;
+    for (const std::string& name : makes) results.push_back(Find(name, environment, nowhere));
+    return results;
+  }
+};
+
+// `last_reader`: after the nodes of the span, who reads a name is at or behind the span's end.
+Span SpanOf(const NodesPtr& nodes, size_t begin, size_t end,
+            const std::map<std::string, size_t>& last_reader) {
+  Span span{nodes, begin, end, {}, {}};
+  std::set<std::string> made, read;
+  for (size_t i = begin; i < end; ++i) {
+    for (const std::string& name : (*nodes)[i].inputs) {
+      if (!name.empty() && !made.contains(name) && read.insert(name).second) {
+        span.reads.push_back(name);
+      }
+    }
+    for (const std::string& name : (*nodes)[i].outputs) {
+      const auto reader = last_reader.find(name);
+      const bool seen_outside = reader != last_reader.end() && reader->second >= end;
+      if (made.insert(name).second && seen_outside) span.makes.push_back(name);
+    }
+  }
+  return span;
+}
+
+// Where spans end, in order; the last is the number of nodes.
+std::set<size_t> SpanEnds(const std::vector<NodeDef>& nodes, size_t spans,
+                          const std::vector<std::string>& bound) {
+  const std::set<std::string> names(bound.begin(), bound.end());
+  std::set<size_t> ends;
+  for (size_t s = 1; s <= spans; ++s) ends.insert(s * nodes.size() / spans);
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const auto& made = nodes[i].outputs;
+    if (std::any_of(made.begin(), made.end(), [&](auto& name) { return names.contains(name); })) {
+      ends.insert(i + 1);
+    }
+  }
+  return ends;
+}
+
+}  // namespace
+
+std::string GradName(const std::string& name) { return "grad/" + name; }
+
+void TraceNode(const NodeDef& node, Environment& environment, const LookOutside& look_outside) {
+  if (node.refusal.has_value()) throw Error(*node.refusal);
+  Values inputs;
+  for (const std::string& name : node.inputs) {
+    inputs.push_back(name.empty() ? Value() : Find(name, environment, look_outside));
+  }
+  while (!inputs.empty() && !inputs.back()) inputs.pop_back();
+  const Values outputs = Apply(*node.op, inputs, node.attributes, CountOutputs(node));
+  if (Trace::Current().detects_anomalies()) WatchOutputs(node, inputs, outputs);
+  for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
+    if (!node.outputs[i].empty()) environment[node.outputs[i]] = outputs[i];
+  }
+}
+
+void TraceEach(const Program* program, std::span<const NodeDef> nodes,
+               const std::function<void(const NodeDef&)>& trace) {
+  const OriginScope scope;
+  Origin& origin = Trace::Current().origin();
+  for (const NodeDef& node : nodes) {
+    origin.node = node.index;
+    origin.label = node.label;
+    origin.op = node.op;
+    try {
+      trace(node);
+    } catch (Error& error) {
+      Place(error, node);
+      if (program != nullptr) error.Prefix(fmt::format("program '{}': ", program->name));
+      throw;
+    }
+  }
+}
+
+void TraceNodes(std::span<const NodeDef> nodes, Environment& environment,
+                const LookOutside& look_outside) {
+  TraceEach(nullptr, nodes,
+            [&](const NodeDef& node) { TraceNode(node, environment, look_outside); });
+}
+
+void CheckOutputs(const Program& program, const Environment& made) {
+  for (const ValueInfo& output : program.outputs) {
+    const auto found = made.find(output.name);
+    if (found != made.end()) CheckDeclared("output", output, found->second.spec());
+  }
+}
+
+void TraceCheckpointed(const NodesPtr& nodes, size_t spans, const std::vector<std::string>& bound,
+                       const std::vector<std::string>& fetched, Environment& environment,
+                       const LookOutside& look_outside) {
+  const size_t count = nodes->size();
+  std::map<std::string, size_t> last_reader;
+  for (size_t i = 0; i < count; ++i) {
+    for (const std::string& name : (*nodes)[i].inputs) last_reader[name] = i;
+  }
+  for (const std::string& name : bound) last_reader[name] = count;
+  for (const std::string& name : fetched) last_reader[name] = count;
+  size_t begin = 0;
+  for (const size_t end : SpanEnds(*nodes, std::min(spans, count), bound)) {
+    Span span = SpanOf(nodes, std::exchange(begin, end), end, last_reader);
+    Values inputs;
+    for (const std::string& name : span.reads) {
+      inputs.push_back(Find(name, environment, look_outside));
+    }
+    const std::vector<std::string> makes = span.makes;
+    const OriginScope scope;
+    Trace::Current().origin().label = "checkpoint";
+    const Values made = Checkpoint(std::move(span), inputs);
+    for (size_t i = 0; i < makes.size(); ++i) environment[makes[i]] = made[i];
+  }
+}
+
+}  // namespace gradwire
