@@ -112,7 +112,7 @@ UNARY = [
     for op, f, attributes, but, why in [
         *((op, None, {}, None, "") for op in (
             "Abs", "Neg", "Relu", "Sigmoid", "Tanh", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh",
-            "Acosh", "Atanh", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Softsign", "Gelu",
+            "Acosh", "Atanh", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Softsign", "HardSwish", "Gelu",
         )),
         ("Mish", None, {}, {2: {15: 0.0, 17: 0.0}}, "PyTorch's overflows"),
         ("Softplus", F.softplus, {}, None, ""),
@@ -149,6 +149,8 @@ OTHERS = [
     Edge("Max", [[1.0, 1, 0], [1.0, 1, 0], [1.0, 1, 1]], by=(0, 1, 2)),
     *(Edge("Pow", [[0.0, -0.0, 1, -2, INF], np.array(y)], why=f"to {y}") for y in (1.0, 2.0, 3.0, 0.5, -1.0)),
     Edge("Pow", [[0.0, -0.0, 1], np.array(0.0)], but={2: {0: 0.0, 1: 0.0}}, why="PyTorch's is 0 * Inf"),
+    Edge("Clip", [[-1.0, 0, 0.5, 1, 2, INF, -INF], 0.0, 1.0], torch=lambda x, *_: torch.clamp(x, 0.0, 1.0)),
+    Edge("Clip", [[-1.0, 0, 0.5, 1, 2], 0.0, 1.0], by=(0, 1, 2)),
     Edge("Where", [[True, False, True], [1.0, INF, 2], [INF, 2.0, 1]], by=(1, 2)),
     *(Edge("CumProd", [x, 0], torch=lambda x, _: x.cumprod(0)) for x in ([1.0, 0, 2, 3], [0.0, 0, 2, 3], [0.0, 0, 0, 3])),
     *(Edge("ReduceProd", [x, [0]]) for x in ([1.0, 0, 2, 3], [0.0, 0, 2, 3], [0.0, 0, 0, 3])),
