@@ -100,7 +100,7 @@ TEST_F(SessionTest, RunningStatisticsKeepNoGraphs) {
     if (i == 0) used = bench_.used();
     EXPECT_EQ(bench_.used(), used) << i;
   }
-  EXPECT_NEAR(bench_.Read("mean")[0], 2.5 * (1 - std::pow(0.9, 5)), 1e-12);
+  EXPECT_NEAR(bench_.Read("mean")[0], 2.5 * (1 - std::pow(double{0.9F}, 5)), 1e-12);
   EXPECT_FALSE(bench_.session().names().at("mean").requires_grad());
 }
 
