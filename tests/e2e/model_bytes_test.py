@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 import gradwire
 from conftest import server_binary
+from external_data_test import tensor_at, with_w
+from functions_test import call, function, model, reference
 from gradwire import Client, Session, errors
 from gradwire.testing import Server
-from malformed_test import untouched
+from malformed_test import net, untouched
 
 SEED = int(os.environ.get("GRADWIRE_FUZZ_SEED", "0"))
 MODELS = int(os.environ.get("GRADWIRE_FUZZ_MODELS", "4000"))
@@ -36,9 +38,9 @@ def corpus() -> list[tuple[bytes, dict[str, Any]]]:
         present = [file for file in inputs if file.exists()]
         if path.stat().st_size > 4000 or any(file.stat().st_size > 20_000 for file in present):
             continue
-        model = onnx.load(path)
+        proto = onnx.load(path)
         feeds = {}
-        for value, file in zip(model.graph.input, present, strict=False):
+        for value, file in zip(proto.graph.input, present, strict=False):
             if not value.type.HasField("tensor_type") or value.type.tensor_type.elem_type == TensorProto.STRING:
                 break
             feeds[value.name] = numpy_helper.to_array(onnx.load_tensor(file))
@@ -46,12 +48,25 @@ def corpus() -> list[tuple[bytes, dict[str, Any]]]:
     return found
 
 
+def own() -> list[tuple[bytes, dict[str, Any]]]:
+    """What the suite lacks: a model with functions that call each other, one with weights, one with external data."""
+    square = function("Square", ["x"], ["y"], [helper.make_node("Mul", ["x", "x"], ["y"])])
+    leaky = reference("LeakyRelu", "", "alpha", onnx.AttributeProto.FLOAT)
+    outer = function("Outer", ["x"], ["y"], [call("Square", ["x"], ["t"]), leaky], ["alpha"])
+    calls = model([call("Outer", ["x"], ["t"], alpha=0.5), call("Square", ["t"], ["y"])], [square, outer])
+    return [
+        (calls.SerializeToString(), {"x": np.ones((3, 4), np.float32)}),
+        (net().SerializeToString(), {"x": np.ones((2, 3), np.float32)}),
+        (with_w(tensor_at("w", offset=8, length=240_000)), {"x": np.ones((2, 300), np.float32)}),
+    ]
+
+
 def mutations(count: int) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Files with a few bytes changed, cut out, doubled or brought in from another file."""
     draw = random.Random(SEED)
-    models = corpus()
+    models, ours = corpus(), own()
     for _ in range(count):
-        data, feeds = draw.choice(models)
+        data, feeds = draw.choice(models if draw.random() < 0.75 else ours)
         broken = bytearray(data)
         for _ in range(draw.choice((1, 1, 1, 1, 2, 2, 4))):
             at = draw.randrange(len(broken) or 1)

@@ -100,26 +100,32 @@ def model_chunks(
             yield pb.LoadProgramRequest(data=data)
             bar.update(len(data))
         for location, path in external.items():
-            for chunk in _file_parts(location, path):
-                yield pb.LoadProgramRequest(external=chunk)
-                bar.update(len(chunk.data))
+            for begins, data in _file_parts(path):
+                part = pb.LoadProgramRequest()
+                # Set in place: a FileChunk that is handed over would be copied.
+                part.external.path, part.external.data = location if begins else "", data
+                yield part
+                bar.update(len(data))
 
 
-def _file_parts(name: str, path: Path) -> Iterator[pb.FileChunk]:
-    """A file, sent under a name."""
-    head: dict[str, Any] = {"path": name}
+def _file_parts(path: Path) -> Iterator[tuple[bool, bytes]]:
+    """A file in parts, at least one, and whether each is the first."""
     with path.open("rb") as file:
-        while (data := file.read(CHUNK_BYTES)) or head:
-            yield pb.FileChunk(data=data, **head)
-            head = {}
+        begins = True
+        while (data := file.read(CHUNK_BYTES)) or begins:
+            yield begins, data
+            begins = False
 
 
 def file_chunks(session_id: str, sequence: int, directory: Path) -> Iterator[pb.RestoreSessionRequest]:
     """The messages that restore the files under `directory`."""
     first: dict[str, Any] = {"session_id": session_id, "sequence": sequence}
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        for chunk in _file_parts(path.relative_to(directory).as_posix(), path):
-            yield pb.RestoreSessionRequest(chunk=chunk, **first)
+        name = path.relative_to(directory).as_posix()
+        for begins, data in _file_parts(path):
+            part = pb.RestoreSessionRequest(**first)
+            part.chunk.path, part.chunk.data = name if begins else "", data
+            yield part
             first = {}
 
 
