@@ -73,6 +73,7 @@ ValueInfo DecodeValueInfo(const v1::ValueInfoProto& proto) {
     ValueInfo::Dim& to = info.dims->emplace_back();
     if (dim.has_dim_value() && dim.dim_value() != kUnknownExtent) to.extent = dim.dim_value();
     to.name = dim.dim_param();
+    CheckUtf8(to.name);
     smallest.dims.push_back(to.extent.value_or(1));
   }
   CheckSpec(smallest);
@@ -178,6 +179,7 @@ LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
     model.add_opset_import()->set_version(1);
   }
   CheckModel(model);
+  CheckUtf8(parameter_prefix);
   const v1::GraphProto& graph = model.graph();
   LoadedProgram loaded;
   loaded.program.name = name;

@@ -56,11 +56,6 @@ void CheckImports(const OpsetProtos& protos) {
   }
 }
 
-// Names come back in answers, whose strings must be UTF-8.
-void CheckUtf8(const std::string& name) {
-  if (!IsUtf8(name)) throw Invalid(fmt::format("the name '{}' is not UTF-8", name));
-}
-
 // One scope of names, a graph's or a function's: each is made once, and before it is read.
 class Scope {
  public:
@@ -106,8 +101,7 @@ class Scope {
   void AddNode(const Nodes& nodes, int i) {
     const v1::NodeProto& node = nodes[i];
     if (node.op_type().empty()) throw Invalid("has no op_type");
-    CheckUtf8(node.op_type());
-    CheckUtf8(node.domain());
+    for (const std::string& name : {node.op_type(), node.domain(), node.name()}) CheckUtf8(name);
     const std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
     if (!imports_.contains(domain) && !functions_.contains(FunctionId(node))) {
       throw Invalid(fmt::format("is of domain {}, which is not imported", DomainName(domain)));
@@ -201,6 +195,10 @@ std::string FunctionId(const v1::FunctionProto& function) {
 
 std::string FunctionId(const v1::NodeProto& node) {
   return IdOf(node.domain(), node.op_type(), node.overload());
+}
+
+void CheckUtf8(const std::string& name) {
+  if (!IsUtf8(name)) throw Invalid(fmt::format("the name '{}' is not UTF-8", name));
 }
 
 int64_t NewestOpset(const std::string& domain) {

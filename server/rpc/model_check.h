@@ -13,6 +13,10 @@ namespace gradwire::rpc {
 std::string FunctionId(const v1::FunctionProto& function);
 std::string FunctionId(const v1::NodeProto& node);
 
+// Throws INVALID_MODEL. What a model calls its things comes back in answers, whose strings must be
+// UTF-8.
+void CheckUtf8(const std::string& name);
+
 // The newest opset version of a domain that models may import; INT64_MAX for domains without any
 // limit here.
 int64_t NewestOpset(const std::string& domain);

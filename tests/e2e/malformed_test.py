@@ -294,6 +294,23 @@ def test_truncated_files(session: Session, keep: float) -> None:
     assert untouched(session)
 
 
+@pytest.mark.parametrize("part", ["operator", "domain", "node", "value", "input", "weight", "dim"])
+def test_names_are_utf_8(session: Session, part: str) -> None:
+    """Whatever comes back in an answer: a client could not read it."""
+    model = net()
+    model.opset_import.append(helper.make_opsetid("domain", 1))
+    model.graph.node[0].output[0] = model.graph.node[1].input[0] = "value"
+    model.graph.input[0].name = model.graph.node[0].input[0] = "input"
+    model.graph.initializer[0].name = model.graph.node[0].input[1] = "weight"
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "dim"
+    model.graph.node.append(helper.make_node("operator", ["value"], ["z"], "node", domain="domain"))
+    good = model.SerializeToString()
+    session.load_program("good", good)
+    with pytest.raises(errors.InvalidModel, match="is not UTF-8"):
+        session.load_program("m", good.replace(part.encode(), b"\xff" * len(part)))
+    assert [program.program for program in session.list_programs()] == ["good"]
+
+
 def test_garbage_is_no_model(session: Session) -> None:
     session.put({"kept": np.arange(3)})
     for data in (b"\xff\xffnot a model", b"\x00" * 100, b"PK\x03\x04", random.Random(0).randbytes(4096)):
