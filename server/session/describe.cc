@@ -27,13 +27,15 @@ class ConstantEvaluator : public Evaluator {
   explicit ConstantEvaluator(Evaluator& evaluator) : evaluator_(evaluator) {}
 
   void Evaluate(std::span<const Value> values) override {
-    for (const Value& value : values) {
+    std::vector<Value> pending(values.begin(), values.end());
+    std::set<const Node*> seen;
+    while (!pending.empty()) {
+      const Value value = std::move(pending.back());
+      pending.pop_back();
       if (IsPlaceholder(value)) throw DependsOnElements();
-    }
-    for (const NodePtr& node : MakePlan(values).nodes) {
-      for (const Value& input : node->inputs()) {
-        if (IsPlaceholder(input)) throw DependsOnElements();
-      }
+      if (!value || value.ready() || !seen.insert(value.node().get()).second) continue;
+      const Values& inputs = value.node()->inputs();
+      pending.insert(pending.end(), inputs.begin(), inputs.end());
     }
     evaluator_.Evaluate(values);
   }
