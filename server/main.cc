@@ -29,6 +29,7 @@
 #include "graph/op.h"
 #include "rpc/access.h"
 #include "rpc/listener.h"
+#include "rpc/metrics.h"
 #include "rpc/probe.h"
 #include "rpc/service.h"
 #include "rpc/tokens.h"
@@ -46,6 +47,10 @@ ABSL_FLAG(std::string, tokens_file, "",
 ABSL_FLAG(std::string, health_host, "127.0.0.1", "Address of --health_port.");
 ABSL_FLAG(int, health_port, -1,
           "Port of a second, plaintext listener that only answers health checks; -1 means none.");
+ABSL_FLAG(std::string, metrics_host, "127.0.0.1", "Address of --metrics_port.");
+ABSL_FLAG(int, metrics_port, -1,
+          "HTTP port at whose /metrics Prometheus finds the metrics; -1 means none.");
+ABSL_FLAG(bool, log_calls, false, "Write a line about each call to the log.");
 ABSL_FLAG(std::string, probe, "",
           "Ask the plaintext listener at HOST:PORT whether it serves; exit with 0 if so.");
 ABSL_FLAG(int, threads, 0, "CPUs to compute on; 0 takes those that the process may use.");
@@ -161,9 +166,44 @@ std::unique_ptr<grpc::Server> ServeHealth() {
   return server;
 }
 
+void ServeMetrics(rpc::Metrics& metrics) {
+  const int port = absl::GetFlag(FLAGS_metrics_port);
+  if (port < 0) return;
+  const std::string host = absl::GetFlag(FLAGS_metrics_host);
+  const int bound = metrics.Serve(rpc::Address(host, port));
+  std::printf("metrics on http://%s/metrics\n", rpc::Address(host, bound).c_str());
+}
+
+// nullptr: it cannot listen.
+std::unique_ptr<grpc::Server> ServeCalls(const rpc::Listener& listener, rpc::Service& service,
+                                         rpc::Metrics& metrics) {
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  int port = 0;
+  grpc::ServerBuilder builder;
+  const std::string address = rpc::Address(listener.host, listener.port);
+  builder.AddListeningPort(address, rpc::Credentials(listener), &port);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(service.max_message_bytes()));
+  builder.SetMaxSendMessageSize(-1);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.RegisterService(&service);
+  builder.experimental().SetInterceptorCreators(
+      rpc::WatchCalls(metrics, absl::GetFlag(FLAGS_log_calls)));
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    spdlog::error("cannot listen on {}: is the port taken, or the certificate not its key's?",
+                  address);
+    return nullptr;
+  }
+  server->GetHealthCheckService()->SetServingStatus("gradwire.v1.Gradwire", true);
+  const std::string reached = rpc::Address(listener.host, port);
+  std::printf("listening on %s\n", reached.c_str());
+  std::printf("in Python: gradwire.connect(\"%s\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
+              reached.c_str());
+  std::fflush(stdout);
+  return server;
+}
+
 int Serve(const sigset_t& signals) {
-  const rpc::Listener listener = ListenerFlags();
-  const auto credentials = rpc::Credentials(listener);
   SessionLimits limits = Limits();
   std::optional<rpc::Tokens> tokens;
   if (const std::string path = absl::GetFlag(FLAGS_tokens_file); !path.empty()) {
@@ -175,35 +215,17 @@ int Serve(const sigset_t& signals) {
   std::vector<std::unique_ptr<Backend>> backends;
   backends.push_back(std::make_unique<CpuBackend>());
   SessionStore store(std::move(backends), pool, limits);
-  const rpc::Access access(store, std::move(tokens));
-  const int64_t max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes);
-  rpc::Service service(access, max_message_bytes);
+  rpc::Metrics metrics(store);
+  const rpc::Access access(store, metrics, std::move(tokens));
+  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes));
 
+  ServeMetrics(metrics);
   grpc::EnableDefaultHealthCheckService(true);
   const bool has_health = absl::GetFlag(FLAGS_health_port) >= 0;
   const auto health = has_health ? ServeHealth() : nullptr;
   if (has_health && health == nullptr) return EXIT_FAILURE;
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  int port = 0;
-  grpc::ServerBuilder builder;
-  const std::string address = rpc::Address(listener.host, listener.port);
-  builder.AddListeningPort(address, credentials, &port);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
-  builder.SetMaxSendMessageSize(-1);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.RegisterService(&service);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
-    spdlog::error("cannot listen on {}: is the port taken, or the certificate not its key's?",
-                  address);
-    return EXIT_FAILURE;
-  }
-  server->GetHealthCheckService()->SetServingStatus("gradwire.v1.Gradwire", true);
-  const std::string reached = rpc::Address(listener.host, port);
-  std::printf("listening on %s\n", reached.c_str());
-  std::printf("in Python: gradwire.connect(\"%s\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
-              reached.c_str());
-  std::fflush(stdout);
+  const auto server = ServeCalls(ListenerFlags(), service, metrics);
+  if (server == nullptr) return EXIT_FAILURE;
 
   const int signal = WaitForSignal(signals);
   spdlog::info("{}: no new sessions; running calls may finish", strsignal(signal));

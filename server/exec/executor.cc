@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "exec/op_times.h"
 #include "graph/anomaly.h"
 #include "graph/kernel.h"
 #include "graph/op.h"
@@ -61,10 +62,11 @@ void SayWhere(const Node& node, Error& error) {
 
 void Executor::Evaluate(std::span<const Value> values) {
   Plan plan = MakePlan(values);
+  OpClock clock;
   for (NodePtr& node : plan.nodes) {
     between_ops_();
     try {
-      Run(*node);
+      clock.Measure(node->op(), [&] { Run(*node); });
     } catch (Error& error) {
       if (error.reason().name != reason::kNonFinite.name) SayWhere(*node, error);
       throw;

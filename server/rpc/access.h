@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "rpc/metrics.h"
 #include "rpc/tokens.h"
 #include "session/session_store.h"
 
@@ -18,9 +19,9 @@ namespace gradwire::rpc {
 // has no good one ("authorization: Bearer TOKEN").
 class Access {
  public:
-  // `store` outlives this. Without `tokens` everyone is the tenant "".
-  explicit Access(SessionStore& store, std::optional<Tokens> tokens = std::nullopt)
-      : store_(store), tokens_(std::move(tokens)) {}
+  // `store` and `metrics` outlive this. Without `tokens` everyone is the tenant "".
+  Access(SessionStore& store, Metrics& metrics, std::optional<Tokens> tokens)
+      : store_(store), metrics_(metrics), tokens_(std::move(tokens)) {}
 
   std::string TenantOf(const grpc::ServerContextBase& context) const;
   // As of SessionStore, for the tenant that calls.
@@ -36,9 +37,11 @@ class Access {
     store_.Close(id, TenantOf(context));
   }
   const SessionStore& store() const { return store_; }
+  Metrics& metrics() const { return metrics_; }
 
  private:
   SessionStore& store_;
+  Metrics& metrics_;
   const std::optional<Tokens> tokens_;
 };
 

@@ -29,10 +29,6 @@ struct CommandScope {
       : session(s), transaction(s, std::move(between_ops)) {}
   // Counts arrays that the answer will carry. Throws INVALID_ARGUMENT for more than fit a message.
   void Answer(int64_t bytes);
-  void Commit() {
-    transaction.Commit();
-    for (const auto& encode : after_commit) encode();
-  }
 };
 
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response);

@@ -34,7 +34,17 @@ uint64_t PayloadHash(const google::protobuf::Message& message) {
   return absl::HashOf(message.GetTypeName(), bytes) | 1u;
 }
 
-void ExecuteOnce(Session& session, uint64_t sequence, uint64_t payload,
+void RunMeasured(CommandScope& scope, PhaseClock& clock,
+                 const std::function<void(CommandScope&)>& command) {
+  command(scope);
+  clock.Ends(Phase::kDecode);
+  scope.transaction.Commit();
+  clock.Ends(Phase::kCompute);
+  for (const auto& encode : scope.after_commit) encode();
+  clock.Ends(Phase::kEncode);
+}
+
+void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
                  google::protobuf::Message* response, std::function<void()> between_ops,
                  const std::function<void(CommandScope&)>& command) {
   if (sequence != 0) {
@@ -46,8 +56,7 @@ void ExecuteOnce(Session& session, uint64_t sequence, uint64_t payload,
   between_ops();
   {
     CommandScope scope(session, std::move(between_ops));
-    command(scope);
-    scope.Commit();
+    RunMeasured(scope, clock, command);
   }
   if (sequence != 0) {
     session.replays().Store(sequence, payload, response->SerializeAsString());

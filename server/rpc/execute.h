@@ -23,9 +23,17 @@ std::function<void()> StopWithCall(const grpc::CallbackServerContext& context,
 // A hash of a message's bytes; never 0.
 uint64_t PayloadHash(const google::protobuf::Message& message);
 
+// Bytes of a message.
+inline size_t Bytes(const google::protobuf::Message& message) { return message.ByteSizeLong(); }
+inline size_t Bytes(const grpc::ByteBuffer& message) { return message.Length(); }
+
+// Runs what `command` traces, and measures its parts.
+void RunMeasured(CommandScope& scope, PhaseClock& clock,
+                 const std::function<void(CommandScope&)>& command);
+
 // Runs one command on the strand (where the caller is) and fills `response`: with the remembered
 // answer when `sequence` is not 0 and was answered before for the same payload. Throws.
-void ExecuteOnce(Session& session, uint64_t sequence, uint64_t payload,
+void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
                  google::protobuf::Message* response, std::function<void()> between_ops,
                  const std::function<void(CommandScope&)>& command);
 
@@ -43,13 +51,17 @@ grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerCont
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const grpc::Status queued = Guard([&] {
     const std::shared_ptr<Session> session = access.Find(*context, request->session_id());
-    session->Post([=] {
+    PhaseClock clock(access.metrics());
+    session->Post([=, &access]() mutable {
+      clock.Ends(Phase::kQueue);
+      access.metrics().Received(Bytes(*request));
       const grpc::Status status = Guard([&] {
         const uint64_t sequence = SequenceOf(*request);
-        ExecuteOnce(*session, sequence, sequence == 0 ? 0 : PayloadHash(*request), response,
+        ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request), response,
                     StopWithCall(*context, *session),
                     [&](CommandScope& scope) { verb(scope, *request, response); });
       });
+      access.metrics().Sent(Bytes(*response));
       session->Renew();
       reactor->Finish(status);
     });

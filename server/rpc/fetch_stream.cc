@@ -22,8 +22,8 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
  public:
   FetchStreamReactor(const Access& access, grpc::CallbackServerContext* context,
                      const grpc::ByteBuffer* request)
-      : Download(context) {
-    Open(access, [&] {
+      : Download(access, context) {
+    Open([&] {
       FromBuffer(*request, request_);
       const int32_t asked = request_.chunk_bytes();
       if (asked != 0 && (asked < kMinChunk || asked > kMaxChunk)) {

@@ -43,8 +43,8 @@ class SaveSessionReactor final : public Download<v1::FileChunk> {
  public:
   SaveSessionReactor(const Access& access, grpc::CallbackServerContext* context,
                      const v1::SaveSessionRequest* request)
-      : Download(context), request_(request) {
-    Open(access, [&] { return request->session_id(); });
+      : Download(access, context), request_(request) {
+    Open([&] { return request->session_id(); });
   }
 
  private:

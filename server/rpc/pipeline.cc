@@ -104,8 +104,13 @@ class PipelineReactor final
       ++in_flight_;
       bytes_in_flight_ += bytes;
     }
+    access_.metrics().Received(bytes);
     const grpc::Status queued = Guard([&] {
-      session_->Post([this, bytes, request = std::move(request)] { Answer(*request, bytes); });
+      PhaseClock clock(access_.metrics());
+      session_->Post([this, bytes, clock, request = std::move(request)]() mutable {
+        clock.Ends(Phase::kQueue);
+        Answer(*request, bytes, clock);
+      });
     });
     if (!queued.ok()) {
       Refuse(bytes, queued);
@@ -142,7 +147,7 @@ class PipelineReactor final
 
  private:
   // On the strand.
-  void Answer(const v1::PipelineRequest& request, size_t request_bytes) {
+  void Answer(const v1::PipelineRequest& request, size_t request_bytes, const PhaseClock& clock) {
     v1::PipelineResponse response;
     response.set_sequence(request.sequence());
     CommandNames names;
@@ -150,7 +155,7 @@ class PipelineReactor final
       names = NamesOf(request.command(), *session_);
       poison_.Check(names);
       CheckUnread();
-      ExecuteOnce(*session_, request.sequence(), PayloadHash(request.command()),
+      ExecuteOnce(*session_, clock, request.sequence(), PayloadHash(request.command()),
                   response.mutable_result(), StopWithCall(*context_, *session_),
                   [&](CommandScope& scope) {
                     Dispatch(scope, request.command(), response.mutable_result());
@@ -168,6 +173,7 @@ class PipelineReactor final
       poison_.Clear(names);
     }
     const size_t bytes = response.ByteSizeLong();
+    access_.metrics().Sent(bytes);
     const std::lock_guard lock(mutex_);
     unread_bytes_ += bytes;
     answers_.push_back({std::move(response), bytes, request_bytes});

@@ -21,6 +21,7 @@ class Service final : public RawService {
   // `access` outlives the service. `max_message_bytes`: what the listener takes in one message.
   Service(const Access& access, int64_t max_message_bytes)
       : access_(access), max_message_bytes_(max_message_bytes) {}
+  int64_t max_message_bytes() const { return max_message_bytes_; }
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
                                           const v1::GetServerInfoRequest* request,

@@ -57,6 +57,15 @@ grpc::Status ToStatus(const Error& error) {
           ToDetails(error)};
 }
 
+std::string ReasonOf(const grpc::Status& status) {
+  v1::RpcStatus details;
+  v1::ErrorInfo info;
+  const bool has_info = details.ParseFromString(status.error_details()) &&
+                        details.details_size() > 0 &&
+                        info.ParseFromString(details.details(0).value());
+  return has_info ? info.reason() : "";
+}
+
 std::optional<Error> Catch(const std::function<void()>& f) {
   try {
     f();

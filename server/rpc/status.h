@@ -15,6 +15,8 @@ namespace gradwire::rpc {
 // The status of an error, with a google.rpc.ErrorInfo in its details, and a google.rpc.RetryInfo
 // where it passes by itself.
 grpc::Status ToStatus(const Error& error);
+// The reason in the details of a status; "" where there is none.
+std::string ReasonOf(const grpc::Status& status);
 // A serialized google.rpc.Status of an error.
 std::string ToDetails(const Error& error);
 

@@ -24,7 +24,14 @@ class Upload : public grpc::ServerReadReactor<Message> {
   }
 
   void OnReadDone(bool ok) final {
-    const grpc::Status status = Guard([&] { ok ? Receive(message_) : End(); });
+    const grpc::Status status = Guard([&] {
+      if (ok) {
+        access_.metrics().Received(Bytes(message_));
+        Receive(message_);
+      } else {
+        End();
+      }
+    });
     if (!status.ok()) {
       this->Finish(status);
     } else if (ok) {
@@ -63,12 +70,16 @@ class Upload : public grpc::ServerReadReactor<Message> {
     if (session_ == nullptr) throw Error(reason::kInvalidArgument, "the stream held no chunk");
     Complete();
     access_.Find(*context_, session_->id());
-    session_->Post([this] { Run(); });
+    PhaseClock clock(access_.metrics());
+    session_->Post([this, clock]() mutable {
+      clock.Ends(Phase::kQueue);
+      Run(clock);
+    });
   }
 
-  void Run() {
+  void Run(const PhaseClock& clock) {
     const grpc::Status status = Guard([&] {
-      ExecuteOnce(*session_, sequence_, sequence_ == 0 ? 0 : Hash(), response_,
+      ExecuteOnce(*session_, clock, sequence_, sequence_ == 0 ? 0 : Hash(), response_,
                   StopWithCall(*context_, *session_),
                   [&](CommandScope& scope) { Execute(scope, *response_); });
       Answer();
@@ -90,7 +101,8 @@ class Upload : public grpc::ServerReadReactor<Message> {
 template <class Message>
 class Download : public grpc::ServerWriteReactor<Message> {
  public:
-  explicit Download(grpc::CallbackServerContext* context) : context_(context) {}
+  Download(const Access& access, grpc::CallbackServerContext* context)
+      : access_(access), context_(context) {}
 
   void OnWriteDone(bool ok) final { ok ? WriteNext() : this->Finish(grpc::Status::CANCELLED); }
   void OnDone() final { delete this; }
@@ -101,29 +113,38 @@ class Download : public grpc::ServerWriteReactor<Message> {
   virtual bool Next(Message& message) = 0;
 
   // For the constructor. `session_id` may throw.
-  void Open(const Access& access, const std::function<std::string()>& session_id) {
+  void Open(const std::function<std::string()>& session_id) {
     const grpc::Status status = Guard([&] {
-      session_ = access.Find(*context_, session_id());
-      session_->Post([this] { Start(); });
+      session_ = access_.Find(*context_, session_id());
+      PhaseClock clock(access_.metrics());
+      session_->Post([this, clock]() mutable {
+        clock.Ends(Phase::kQueue);
+        Start(clock);
+      });
     });
     if (!status.ok()) this->Finish(status);
   }
 
  private:
-  void Start() {
+  void Start(PhaseClock& clock) {
     const grpc::Status status = Guard([&] {
       CommandScope scope(*session_, StopWithCall(*context_, *session_));
-      Collect(scope);
-      scope.Commit();
+      RunMeasured(scope, clock, [this](CommandScope& in) { Collect(in); });
     });
     status.ok() ? WriteNext() : this->Finish(status);
   }
 
   void WriteNext() {
     session_->Renew();
-    Next(message_) ? this->StartWrite(&message_) : this->Finish(grpc::Status::OK);
+    if (!Next(message_)) {
+      this->Finish(grpc::Status::OK);
+      return;
+    }
+    access_.metrics().Sent(Bytes(message_));
+    this->StartWrite(&message_);
   }
 
+  const Access& access_;
   grpc::CallbackServerContext* const context_;
   std::shared_ptr<Session> session_;
   Message message_;

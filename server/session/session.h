@@ -3,6 +3,7 @@
 #ifndef GRADWIRE_SESSION_SESSION_H_
 #define GRADWIRE_SESSION_SESSION_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -64,6 +65,9 @@ class Session {
   void Renew() { lease_->Renew(); }
   bool Expired(std::chrono::steady_clock::time_point now) const { return lease_->Expired(now); }
 
+  // Names bound after the last command. Thread-safe, as is the quota.
+  int64_t tensor_count() const { return tensor_count_.load(std::memory_order_relaxed); }
+
   Device device() const { return stream_->device(); }
   const Quota& quota() const { return *quota_; }
   const ComputePool& pool() const { return pool_; }
@@ -85,6 +89,7 @@ class Session {
   const std::shared_ptr<Lease> lease_;
   const std::shared_ptr<Quota> queue_;
 
+  std::atomic<int64_t> tensor_count_{0};
   std::map<std::string, Value> names_;
   std::map<std::string, ProgramPtr> programs_;
   uint64_t random_state_;

@@ -161,6 +161,20 @@ void SessionStore::Close(const std::string& id, const std::string& tenant) {
   if (const auto found = sessions_.find(id); found != sessions_.end()) RemoveLocked(found);
 }
 
+std::vector<TenantUsage> SessionStore::Usage() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, TenantUsage> usage;
+  for (const auto& [name, tenant] : tenants_) {
+    usage[name] = {name, tenant->sessions->used(), 0, tenant->bytes->used()};
+  }
+  for (const auto& [id, entry] : sessions_) {
+    usage[entry.tenant->name].tensors += entry.session->tensor_count();
+  }
+  std::vector<TenantUsage> list;
+  for (auto& [name, of_tenant] : usage) list.push_back(std::move(of_tenant));
+  return list;
+}
+
 void SessionStore::Drain() {
   const std::lock_guard lock(mutex_);
   draining_ = true;

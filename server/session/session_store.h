@@ -46,6 +46,14 @@ struct SessionLimits {
   }
 };
 
+// What the sessions of a tenant hold.
+struct TenantUsage {
+  std::string tenant;
+  int64_t sessions = 0;
+  int64_t tensors = 0;
+  int64_t bytes = 0;
+};
+
 // What a client asks of a session; zeros and absent values mean the defaults.
 struct OpenRequest {
   std::string device;
@@ -72,6 +80,8 @@ class SessionStore {
   // Renews the lease. Throws SESSION_NOT_FOUND or SESSION_EXPIRED.
   std::shared_ptr<Session> Find(const std::string& id, const std::string& tenant = "");
   void Close(const std::string& id, const std::string& tenant = "");
+  // Of each tenant that ever had a session.
+  std::vector<TenantUsage> Usage() const;
   // Refuses new sessions from now on.
   void Drain();
 
@@ -109,7 +119,7 @@ class SessionStore {
   ComputePool& pool_;
   const SessionLimits limits_;
   const Tenant all_;  // the accounts of the server
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   Table sessions_;
   std::map<std::string, std::shared_ptr<const Tenant>> tenants_;

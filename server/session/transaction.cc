@@ -242,6 +242,7 @@ void Transaction::Commit() {
   for (const NodePtr& node : freed_) {
     if (node->has_run()) node->DropFreed();
   }
+  session_.tensor_count_ = static_cast<int64_t>(session_.names_.size());
   session_.random_state_ = random_state_;
   committed_ = true;
 }

@@ -1,0 +1,167 @@
+#include "rpc/metrics.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "core/error.h"
+#include "exec/op_times.h"
+#include "gradwire/v1/status.pb.h"
+#include "rpc/status.h"
+
+namespace gradwire::rpc {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+// From 10 microseconds to 100 seconds.
+const prometheus::Histogram::BucketBoundaries kSeconds = {
+    1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100};
+constexpr std::array<const char*, kPhases> kPhaseNames = {"receive", "queue",  "decode",
+                                                          "compute", "encode", "send"};
+
+const char* CodeName(grpc::StatusCode code) {
+  constexpr std::array<const char*, 17> kNames = {"OK",
+                                                  "CANCELLED",
+                                                  "UNKNOWN",
+                                                  "INVALID_ARGUMENT",
+                                                  "DEADLINE_EXCEEDED",
+                                                  "NOT_FOUND",
+                                                  "ALREADY_EXISTS",
+                                                  "PERMISSION_DENIED",
+                                                  "RESOURCE_EXHAUSTED",
+                                                  "FAILED_PRECONDITION",
+                                                  "ABORTED",
+                                                  "OUT_OF_RANGE",
+                                                  "UNIMPLEMENTED",
+                                                  "INTERNAL",
+                                                  "UNAVAILABLE",
+                                                  "DATA_LOSS",
+                                                  "UNAUTHENTICATED"};
+  const auto index = static_cast<size_t>(code);
+  return index < kNames.size() ? kNames[index] : "UNKNOWN";
+}
+
+MetricFamily NewFamily(const char* name, const char* help, MetricType type) {
+  MetricFamily family;
+  family.name = name;
+  family.help = help;
+  family.type = type;
+  return family;
+}
+
+void Add(MetricFamily& family, double value, std::vector<ClientMetric::Label> labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+  family.metric.push_back(std::move(metric));
+}
+
+// What is there now, looked up when it is asked for.
+class State : public prometheus::Collectable {
+ public:
+  explicit State(const SessionStore& store) : store_(store) {}
+
+  std::vector<MetricFamily> Collect() const override {
+    std::vector<MetricFamily> families;
+    CollectSessions(families);
+    CollectMemory(families);
+    CollectOperators(families);
+    return families;
+  }
+
+ private:
+  void CollectSessions(std::vector<MetricFamily>& families) const {
+    auto sessions = NewFamily("gradwire_sessions", "Open sessions", MetricType::Gauge);
+    auto tensors = NewFamily("gradwire_tensors", "Names bound in sessions", MetricType::Gauge);
+    auto bytes = NewFamily("gradwire_tenant_bytes", "Tensor memory in use", MetricType::Gauge);
+    for (const TenantUsage& usage : store_.Usage()) {
+      const std::vector<ClientMetric::Label> tenant = {{"tenant", usage.tenant}};
+      Add(sessions, static_cast<double>(usage.sessions), tenant);
+      Add(tensors, static_cast<double>(usage.tensors), tenant);
+      Add(bytes, static_cast<double>(usage.bytes), tenant);
+    }
+    for (auto* family : {&sessions, &tensors, &bytes}) families.push_back(std::move(*family));
+  }
+  void CollectMemory(std::vector<MetricFamily>& families) const {
+    auto live = NewFamily("gradwire_live_bytes", "Device memory in tensors", MetricType::Gauge);
+    auto pooled =
+        NewFamily("gradwire_pooled_bytes", "Device memory kept for reuse", MetricType::Gauge);
+    for (const auto& backend : store_.backends()) {
+      const MemoryStats memory = backend->memory();
+      const std::vector<ClientMetric::Label> device = {{"device", backend->device().name()}};
+      Add(live, static_cast<double>(memory.live_bytes), device);
+      Add(pooled, static_cast<double>(memory.cached_bytes), device);
+    }
+    for (auto* family : {&live, &pooled}) families.push_back(std::move(*family));
+  }
+  static void CollectOperators(std::vector<MetricFamily>& families) {
+    auto runs = NewFamily("gradwire_op_runs_total", "Operators that ran", MetricType::Counter);
+    auto time = NewFamily("gradwire_op_seconds_total", "Time in operators", MetricType::Counter);
+    for (const auto& [op, entry] : OpTimes::Global().Read()) {
+      const std::vector<ClientMetric::Label> name = {{"domain", std::string(op->domain)},
+                                                     {"op", std::string(op->name)},
+                                                     {"since", std::to_string(op->since)}};
+      Add(runs, static_cast<double>(entry.runs), name);
+      Add(time, std::chrono::duration<double>(entry.time).count(), name);
+    }
+    for (auto* family : {&runs, &time}) families.push_back(std::move(*family));
+  }
+
+  const SessionStore& store_;
+};
+
+}  // namespace
+
+Metrics::Metrics(const SessionStore& store)
+    : registry_(std::make_shared<prometheus::Registry>()),
+      state_(std::make_shared<State>(store)),
+      calls_(prometheus::BuildCounter()
+                 .Name("gradwire_calls_total")
+                 .Help("Calls that ended")
+                 .Register(*registry_)),
+      durations_(prometheus::BuildHistogram()
+                     .Name("gradwire_call_seconds")
+                     .Help("From a call's beginning to its end")
+                     .Register(*registry_)),
+      errors_(prometheus::BuildCounter()
+                  .Name("gradwire_errors_total")
+                  .Help("Calls that failed, by the reason in their details")
+                  .Register(*registry_)),
+      phases_() {
+  auto& phases = prometheus::BuildHistogram()
+                     .Name("gradwire_phase_seconds")
+                     .Help("Parts of a call")
+                     .Register(*registry_);
+  for (size_t i = 0; i < phases_.size(); ++i) {
+    phases_[i] = &phases.Add({{"phase", kPhaseNames[i]}}, kSeconds);
+  }
+  auto& bytes = prometheus::BuildCounter()
+                    .Name("gradwire_message_bytes_total")
+                    .Help("Bytes of messages")
+                    .Register(*registry_);
+  received_ = &bytes.Add({{"direction", "received"}});
+  sent_ = &bytes.Add({{"direction", "sent"}});
+}
+
+void Metrics::Called(const std::string& verb, const grpc::Status& status, Clock::duration time) {
+  calls_.Add({{"verb", verb}, {"code", CodeName(status.error_code())}}).Increment();
+  durations_.Add({{"verb", verb}}, kSeconds).Observe(Seconds(time));
+  if (!status.ok()) errors_.Add({{"reason", ReasonOf(status)}}).Increment();
+}
+
+int Metrics::Serve(const std::string& address) {
+  try {
+    exposer_ = std::make_unique<prometheus::Exposer>(address);
+  } catch (const std::exception& exception) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("metrics cannot be served on {}: {}", address, exception.what()));
+  }
+  exposer_->RegisterCollectable(registry_);
+  exposer_->RegisterCollectable(state_);
+  return exposer_->GetListeningPorts().front();
+}
+
+}  // namespace gradwire::rpc

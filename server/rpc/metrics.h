@@ -1,0 +1,92 @@
+// What the server counts and measures, in Prometheus's text form. Names and meanings: docs in
+// deploy/README.md.
+#ifndef GRADWIRE_RPC_METRICS_H_
+#define GRADWIRE_RPC_METRICS_H_
+
+#include <grpcpp/support/server_interceptor.h>
+#include <prometheus/counter.h>
+#include <prometheus/exposer.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "session/session_store.h"
+
+namespace gradwire::rpc {
+
+// Parts of a call. Receive: from its first to its last message, as gRPC hands them over. Queue:
+// behind other commands of the session and of the server. Decode: from messages to arrays and a
+// traced graph. Compute: the operators. Encode: from arrays to messages. Send: from the status to
+// the end of the call.
+enum class Phase { kReceive, kQueue, kDecode, kCompute, kEncode, kSend };
+inline constexpr int kPhases = 6;
+
+// Thread-safe; each count or measurement costs about as much as an uncontended lock.
+class Metrics {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `store` outlives this.
+  explicit Metrics(const SessionStore& store);
+
+  void Observe(Phase phase, Clock::duration time) {
+    phases_[static_cast<size_t>(phase)]->Observe(Seconds(time));
+  }
+  void Called(const std::string& verb, const grpc::Status& status, Clock::duration time);
+  // Bytes of messages.
+  void Received(size_t bytes) { received_->Increment(static_cast<double>(bytes)); }
+  void Sent(size_t bytes) { sent_->Increment(static_cast<double>(bytes)); }
+
+  // Answers at http://ADDRESS/metrics from now on ("host:port"; port 0 takes a free one); the port.
+  // Throws INVALID_ARGUMENT when it cannot listen.
+  int Serve(const std::string& address);
+
+ private:
+  static double Seconds(Clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+  }
+
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::shared_ptr<prometheus::Collectable> state_;
+  prometheus::Family<prometheus::Counter>& calls_;
+  prometheus::Family<prometheus::Histogram>& durations_;
+  prometheus::Family<prometheus::Counter>& errors_;
+  std::array<prometheus::Histogram*, kPhases> phases_;
+  prometheus::Counter* received_;
+  prometheus::Counter* sent_;
+  std::unique_ptr<prometheus::Exposer> exposer_;
+};
+
+// Measures one part after the other.
+class PhaseClock {
+ public:
+  explicit PhaseClock(Metrics& metrics) : metrics_(metrics) {}
+  // The part that ends now, and began with the one before.
+  void Ends(Phase phase) {
+    const auto now = Metrics::Clock::now();
+    metrics_.Observe(phase, now - began_);
+    began_ = now;
+  }
+
+ private:
+  Metrics& metrics_;
+  Metrics::Clock::time_point began_ = Metrics::Clock::now();
+};
+
+using Interceptors =
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
+
+// Watches every call of the API: counts and measures it and, when `log`, writes a line of JSON
+// about it to the log: verb, code, seconds, session (metadata `gradwire-session`), request
+// (`x-request-id`), and trace and span (W3C `traceparent`). `metrics` outlives the server.
+Interceptors WatchCalls(Metrics& metrics, bool log);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_METRICS_H_
