@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +75,33 @@ def test_systemd_unit(tmp_path: Path) -> None:
     copy = tmp_path / "gradwire.service"  # systemd-analyze wants the binary to be there
     copy.write_text(unit.replace("/usr/bin/gradwire-server", str(server_binary())))
     check("systemd-analyze", "verify", "--man=no", copy)
+
+
+def test_prometheus() -> None:
+    check("promtool", "check", "config", "--lint=all", "--lint-fatal", DEPLOY / "compose" / "prometheus.yaml")
+
+
+def test_the_dashboards_queries(tmp_path: Path) -> None:
+    """They are PromQL, of metrics that the server has."""
+    dashboard = json.loads((DEPLOY / "compose" / "grafana" / "dashboards" / "gradwire.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(queries) > 10
+    alerts = documents(DEPLOY / "compose" / "alerts.yaml")[0]
+    rules = [{"record": f"panel:{i}", "expr": query.replace("$__rate_interval", "1m")} for i, query in enumerate(queries)]
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    check("promtool", "check", "rules", path)
+    queries += [rule["expr"] for rule in alerts["groups"][0]["rules"]]
+    names = {re.sub("_(bucket|sum|count)$", "", name) for query in queries for name in re.findall(r"\bgradwire_\w+", query)}
+    source = (ROOT / "server" / "rpc" / "metrics.cc").read_text()
+    assert {name for name in names if f'"{name}"' not in source} == set()
+
+
+def test_compose() -> None:
+    """Each port is published on loopback, and each file that is mounted is there."""
+    compose = documents(DEPLOY / "compose" / "compose.yaml")[0]
+    for name, service in compose["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in compose["volumes"] or (DEPLOY / "compose" / source).exists(), volume

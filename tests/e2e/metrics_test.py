@@ -1,0 +1,163 @@
+"""Metrics in Prometheus's form, and the log of calls."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import gradwire
+from conftest import server_binary
+from gradwire import commands, errors
+from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
+from gradwire.testing import Server
+
+CALL_S = 30
+SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([-+.\w]+)$")
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Metered(Server):
+    """A server that also says where its metrics are."""
+
+    metrics = ""
+
+    def _listening(self) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("metrics on "):
+                self.metrics = line.split()[2]
+            if line.startswith("listening on "):
+                return line.split()[2]
+        raise RuntimeError(f"the server ended before it listened:\n{self.log()}")
+
+    def text(self) -> str:
+        with urllib.request.urlopen(self.metrics, timeout=CALL_S) as answer:
+            return str(answer.read().decode())
+
+    def samples(self) -> Samples:
+        found: Samples = {}
+        for line in self.text().splitlines():
+            if not line.startswith("#") and line:
+                match = SAMPLE.match(line)
+                assert match is not None, line
+                labels = re.findall(r'(\w+)="([^"]*)"', match.group(2) or "")
+                found[match.group(1), frozenset(labels)] = float(match.group(3))
+        return found
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0)
+
+
+@pytest.fixture(scope="module")
+def metered() -> Iterator[Metered]:
+    with Metered(server_binary(), ["--metrics_port=0", "--log_calls"]) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(metered: Metered) -> Iterator[gradwire.Client]:
+    with gradwire.connect(metered.target, timeout=CALL_S) as client:
+        yield client
+
+
+def test_calls_are_counted_by_verb_and_code(metered: Metered, connection: gradwire.Client) -> None:
+    before = metered.samples()
+    with connection.session(max_bytes=1 << 20) as session:
+        for _ in range(5):
+            session.put({"x": np.zeros(1000, np.uint8)})
+        with pytest.raises(errors.TensorNotFound):
+            session.fetch(["missing"])
+        with pytest.raises(errors.QuotaExceeded):
+            session.put({"y": np.zeros(2 << 20, np.uint8)})
+    after = metered.samples()
+
+    def grown(name: str, **labels: str) -> float:
+        return value(after, name, **labels) - value(before, name, **labels)
+
+    assert grown("gradwire_calls_total", verb="OpenSession", code="OK") == 1
+    assert grown("gradwire_calls_total", verb="Put", code="OK") == 5
+    assert grown("gradwire_calls_total", verb="Put", code="RESOURCE_EXHAUSTED") == 1
+    assert grown("gradwire_calls_total", verb="Fetch", code="NOT_FOUND") == 1
+    assert grown("gradwire_errors_total", reason="TENSOR_NOT_FOUND") == 1
+    assert grown("gradwire_errors_total", reason="QUOTA_EXCEEDED") == 1
+    assert grown("gradwire_call_seconds_count", verb="Put") == 6
+    for phase in ("queue", "decode", "compute", "encode", "send", "receive"):
+        assert grown("gradwire_phase_seconds_count", phase=phase) >= 5, phase
+    assert 2 << 20 < grown("gradwire_message_bytes_total", direction="received") < 3 << 20
+
+
+def test_streams_count_their_bytes(metered: Metered, connection: gradwire.Client) -> None:
+    before = metered.samples()
+    with connection.session() as session:
+        session.put_stream({"x": np.zeros(5 << 20, np.uint8)})
+        session.fetch_stream(["x"])
+        with session.pipeline() as pipeline:
+            pipeline.send(commands.fetch(["x"])).result()
+    after = metered.samples()
+    for direction, count in (("received", 1), ("sent", 2)):
+        name = "gradwire_message_bytes_total"
+        grown = value(after, name, direction=direction) - value(before, name, direction=direction)
+        assert count * (5 << 20) < grown < count * (6 << 20)
+
+
+def test_what_is_held_is_there_and_goes(metered: Metered, connection: gradwire.Client) -> None:
+    before = metered.samples()
+    session = connection.session()
+    session.put({"a": np.zeros(1 << 20, np.uint8), "b": np.zeros(1, np.uint8)})
+    during = metered.samples()
+    session.close()
+    for name, grown in (("gradwire_sessions", 1), ("gradwire_tensors", 2)):
+        assert value(during, name, tenant="") - value(before, name, tenant="") == grown
+    assert value(during, "gradwire_live_bytes", device="cpu") - value(before, "gradwire_live_bytes", device="cpu") >= 1 << 20
+    assert value(during, "gradwire_tenant_bytes", tenant="") >= 1 << 20
+    after = metered.samples()
+    assert value(after, "gradwire_sessions", tenant="") == value(before, "gradwire_sessions", tenant="")
+    assert value(after, "gradwire_live_bytes", device="cpu") == value(before, "gradwire_live_bytes", device="cpu")
+    assert value(after, "gradwire_pooled_bytes", device="cpu") >= 1 << 20
+
+
+def test_operators_are_timed(metered: Metered, connection: gradwire.Client) -> None:
+    with connection.session() as session:
+        session.put({"m": np.ones((300, 300), np.float32)})
+        session.run([commands.forward([commands.node("MatMul", ["m", "m"], ["p"])])])
+    samples = metered.samples()
+    runs = {dict(labels)["op"]: count for (name, labels), count in samples.items() if name == "gradwire_op_runs_total"}
+    seconds = {dict(labels)["op"]: time for (name, labels), time in samples.items() if name == "gradwire_op_seconds_total"}
+    assert runs["MatMul"] >= 1 and 0 < seconds["MatMul"] < CALL_S
+
+
+def test_the_log_names_session_request_and_trace(metered: Metered, connection: gradwire.Client) -> None:
+    with connection.session() as session:
+        call = connection.channel.unary_unary(
+            "/gradwire.v1.Gradwire/Fetch", pb.FetchRequest.SerializeToString, pb.FetchResponse.FromString
+        )
+        metadata = [
+            ("gradwire-session", session.id),
+            ("x-request-id", 'r"1'),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ]
+        call(pb.FetchRequest(session_id=session.id), timeout=CALL_S, metadata=metadata)
+        call(pb.FetchRequest(session_id=session.id), timeout=CALL_S, metadata=[("traceparent", "00-zz-1"), ("x-request-id", "2")])
+        with pytest.raises(errors.TensorNotFound):
+            session.fetch(["missing"])
+    lines = [json.loads(line.split(" call ", 1)[1]) for line in metered.log().splitlines() if " call {" in line]
+    by_request = {line.get("request"): line for line in lines}
+    traced = by_request['r"1']
+    assert (traced["verb"], traced["code"], traced["session"]) == ("Fetch", 0, session.id)
+    assert (traced["trace"], traced["span"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert 0 < traced["seconds"] < CALL_S
+    assert "trace" not in by_request["2"] and "session" not in by_request["2"]
+    failed = next(line for line in lines if line.get("reason") == "TENSOR_NOT_FOUND")
+    assert failed["code"] == 5 and failed["session"] == session.id and "missing" in failed["message"]
+
+
+def test_metrics_need_a_free_port(metered: Metered) -> None:
+    port = metered.metrics.split(":")[2].split("/")[0]
+    with pytest.raises(RuntimeError, match="metrics cannot be served"):
+        Server(server_binary(), [f"--metrics_port={port}"])
