@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "exec/op_times.h"
+#include "gradwire/v1/gradwire.pb.h"
 #include "gradwire/v1/status.pb.h"
 #include "rpc/status.h"
 
@@ -122,15 +123,21 @@ Metrics::Metrics(const SessionStore& store)
                  .Name("gradwire_calls_total")
                  .Help("Calls that ended")
                  .Register(*registry_)),
-      durations_(prometheus::BuildHistogram()
-                     .Name("gradwire_call_seconds")
-                     .Help("From a call's beginning to its end")
-                     .Register(*registry_)),
       errors_(prometheus::BuildCounter()
                   .Name("gradwire_errors_total")
                   .Help("Calls that failed, by the reason in their details")
                   .Register(*registry_)),
       phases_() {
+  auto& seconds = prometheus::BuildHistogram()
+                      .Name("gradwire_call_seconds")
+                      .Help("From a call's beginning to its end")
+                      .Register(*registry_);
+  const auto* service = v1::RunRequest::descriptor()->file()->FindServiceByName("Gradwire");
+  for (int i = 0; i < service->method_count(); ++i) {
+    const std::string verb = service->method(i)->name();
+    verbs_[verb] = {&calls_.Add({{"verb", verb}, {"code", "OK"}}),
+                    &seconds.Add({{"verb", verb}}, kSeconds)};
+  }
   auto& phases = prometheus::BuildHistogram()
                      .Name("gradwire_phase_seconds")
                      .Help("Parts of a call")
@@ -147,9 +154,15 @@ Metrics::Metrics(const SessionStore& store)
 }
 
 void Metrics::Called(const std::string& verb, const grpc::Status& status, Clock::duration time) {
+  const auto found = verbs_.find(verb);
+  if (found == verbs_.end()) return;
+  found->second.seconds->Observe(Seconds(time));
+  if (status.ok()) {
+    found->second.succeeded->Increment();
+    return;
+  }
   calls_.Add({{"verb", verb}, {"code", CodeName(status.error_code())}}).Increment();
-  durations_.Add({{"verb", verb}}, kSeconds).Observe(Seconds(time));
-  if (!status.ok()) errors_.Add({{"reason", ReasonOf(status)}}).Increment();
+  errors_.Add({{"reason", ReasonOf(status)}}).Increment();
 }
 
 int Metrics::Serve(const std::string& address) {
