@@ -17,7 +17,8 @@ OP_CASES(Det,
          {.op = "Det",
           .inputs = {Elements({2, 2}, {0, 1, 1, 0})},
           .expect = std::vector<double>{-1}},
-         {.op = "Det", .inputs = {Singular()}, .expect = std::vector<double>{0}, .order = 1},
+         {.op = "Det", .inputs = {Singular()}, .expect = std::vector<double>{0}},
+         {.op = "Det", .inputs = {Elements({3, 3}, {0, 0, 0, 0, 0, 0, 0, 0, 2})}},
          {.op = "Det", .inputs = {Normal({2, 1, 4, 4})}, .opset = 11},
          {.op = "Det", .inputs = {Normal({1, 1})}}, {.op = "Det", .inputs = {Normal({0, 2, 2})}},
          {.op = "Det", .inputs = {Normal({2, 0, 0})}, .expect = std::vector<double>{1, 1}},
@@ -33,6 +34,17 @@ OP_CASES(Cofactor, {.op = "gradwire::Cofactor", .inputs = {Matrices()}},
          {.op = "gradwire::Cofactor",
           .inputs = {Elements({2, 2}, {1, 2, 3, 4})},
           .expect = std::vector<double>{4, -3, -2, 1}});
+
+OP_CASES(CofactorGrad,
+         // By hand: cof([a b; c d]) = [d -c; -b a].
+         {.op = "gradwire::CofactorGrad",
+          .inputs = {Elements({2, 2}, {0, 0, 0, 5}), Elements({2, 2}, {1, 2, 3, 4})},
+          .expect = std::vector<double>{4, -3, -2, 1},
+          .order = 0},
+         {.op = "gradwire::CofactorGrad", .inputs = {Matrices(), Normal({2, 3, 3})}},
+         {.op = "gradwire::CofactorGrad",
+          .inputs = {Normal({2, 2}), Normal({3, 3})},
+          .error = "SHAPE_MISMATCH"});
 
 OP_CASES(Inverse,
          {.op = "gradwire::Inverse",
