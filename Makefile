@@ -11,7 +11,7 @@ TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo load soak run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
-.PHONY: test-asan test-tsan image-check
+.PHONY: test-asan test-tsan image-check bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -100,6 +100,14 @@ test-programs: stubs build/gradients.stamp  ## gradients of random programs agai
 
 build/gradients.stamp: tests/requirements-gradients.txt | setup
 	@echo "Installing PyTorch into .venv"
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+bench: build stubs build/gradients.stamp build/bench.stamp  ## speed against the peers (NAME=train|infer|overhead)
+	$(PYTHON) tests/bench/run.py --server=$(SERVER) $(NAME)
+
+build/bench.stamp: tests/requirements-bench.txt | setup
+	@echo "Installing the peers into .venv"
 	@$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 

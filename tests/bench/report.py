@@ -1,0 +1,61 @@
+"""What a benchmark found: a table on the terminal, JSON, and a plot of the ratios with their limits."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from measure import Row
+
+VERDICT = {None: "", True: "holds", False: "MISSED"}
+
+
+def processor() -> str:
+    """The processor's name and how many CPUs this process may use."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} CPUs"
+
+
+def table(rows: list[Row]) -> str:
+    cells = [
+        (row.case, row.metric, f"{row.ours:.4g}", f"{row.peer:.4g}", f"{row.ratio:.2f}",
+         f"{row.spread[0]:.2f} to {row.spread[1]:.2f}", "" if row.limit is None else f"{row.limit:g}",
+         VERDICT[row.holds()], row.floor)
+        for row in rows
+    ]  # fmt: skip
+    headers = ("case", "metric", "gradwire", "peer", "ratio", "quartiles", "limit", "", "floor")
+    return str(tabulate(cells, headers=headers, disable_numparse=True))
+
+
+def plot(name: str, rows: list[Row], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.4 * len(rows)), layout="constrained")
+    places = range(len(rows))
+    errors = [[row.ratio - row.spread[0] for row in rows], [row.spread[1] - row.ratio for row in rows]]
+    axes.barh(places, [row.ratio for row in rows], xerr=[[max(0.0, e) for e in side] for side in errors])
+    for place, row in zip(places, rows, strict=True):
+        if row.limit is not None:
+            axes.plot([row.limit] * 2, [place - 0.4, place + 0.4], color="black")
+    axes.set_yticks(places, [f"{row.case}, {row.metric}" for row in rows])
+    axes.invert_yaxis()
+    axes.set(xlabel="gradwire / peer (black: the limit)", title=f"{name}: {processor()}")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def write(name: str, rows: list[Row], folder: Path) -> None:
+    """Prints the table; leaves NAME.json and NAME.svg in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"== {name}: {processor()}, {datetime.date.today()} ==")
+    print(table(rows), flush=True)
+    (folder / f"{name}.json").write_text(json.dumps([row.record() for row in rows], indent=1) + "\n")
+    plot(name, rows, folder / f"{name}.svg")

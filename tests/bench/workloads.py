@@ -1,0 +1,229 @@
+"""Models to train, each twice: as ONNX nodes for gradwire and as PyTorch, with the same weights and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradwire import commands
+from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
+from gradwire._proto.gradwire.v1 import onnx_pb2
+
+Array = np.ndarray[Any, Any]
+FLOAT = onnx_pb2.TensorProto.FLOAT
+
+
+class Graph:
+    """ONNX nodes with weights, built call by call; values are names."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.nodes: list[onnx_pb2.NodeProto] = []
+        self.constants: dict[str, Array] = {}
+        self.weights = {name: weight.detach().numpy().copy() for name, weight in module.named_parameters()}
+
+    def __call__(self, op_type: str, *inputs: str | None, outputs: int = 1, **attributes: Any) -> str:
+        made = [f"{op_type}{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(commands.node(op_type, inputs, made, attributes))
+        return made[0]
+
+    def constant(self, value: Any, dtype: Any = np.int64) -> str:
+        name = f"constant{len(self.constants)}"
+        self.constants[name] = np.asarray(value, dtype)
+        return name
+
+    def linear(self, x: str, name: str) -> str:
+        """y = x W^T + b for an x of any rank."""
+        weight = self("Transpose", f"{name}.weight", perm=[1, 0])
+        return self("Add", self("MatMul", x, weight), f"{name}.bias")
+
+
+@dataclass
+class Workload:
+    """A model with its loss, what it is fed, and its optimizer, for both sides."""
+
+    module: nn.Module
+    build: Callable[[Graph], str]  # makes the nodes, returns the loss; reads inputs "x" and "y"
+    loss: Callable[[Any, Any, Any], Any]  # of (module, x, y) in PyTorch
+    batch: tuple[Array, Array]
+    optimizer: dict[str, Any]  # of StepRequest: {"adam": pb.Adam(...)}
+    torch_optimizer: Callable[[Any], Any]
+    flops: float  # multiply-adds of a step, times two: forward, and twice that backward
+    graph: Graph = field(init=False)
+    output: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.graph = Graph(self.module)
+        self.output = self.build(self.graph)
+
+
+def cross_entropy(module: Any, x: Any, y: Any) -> Any:
+    return nn.functional.cross_entropy(module(x), y)
+
+
+def mlp() -> Workload:
+    sizes = [784, 512, 512, 10]
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    module = nn.Sequential(*layers[:-1])
+
+    def build(g: Graph) -> str:
+        x = "x"
+        for i in (0, 2, 4):
+            x = g("Gemm", x, f"{i}.weight", f"{i}.bias", transB=1)
+            x = g("Relu", x) if i < 4 else x
+        return g("SoftmaxCrossEntropyLoss", x, "y")
+
+    random = np.random.default_rng(0)
+    batch = (random.standard_normal((64, 784), np.float32), random.integers(0, 10, 64))
+    weights = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return Workload(
+        module, build, cross_entropy, batch, {"adam": pb.Adam(lr=1e-3)},
+        lambda p: torch.optim.Adam(p, lr=1e-3), 6.0 * 64 * weights,
+    )  # fmt: skip
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with batch normalisation, and a way around them."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = [stride, stride]
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.short = nn.Conv2d(channels_in, channels, 1, stride, bias=False) if stride > 1 else None
+
+    def forward(self, x: Any) -> Any:
+        y = nn.functional.relu(self.bn1(self.conv1(x)))
+        around = x if self.short is None else self.short(x)
+        return nn.functional.relu(self.bn2(self.conv2(y)) + around)
+
+
+class ResNet(nn.Module):
+    """A stem, three stages of two blocks, and a classifier, for 3x32x32 images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(16)
+        stages = [(16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
+        self.blocks = nn.Sequential(*(Residual(*stage) for stage in stages))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: Any) -> Any:
+        x = self.blocks(nn.functional.relu(self.bn(self.stem(x))))
+        return self.head(x.mean((2, 3)))
+
+
+def resnet() -> Workload:
+    module = ResNet()
+
+    def norm(g: Graph, x: str, name: str) -> str:
+        channels = g.weights[f"{name}.weight"].shape[0]
+        mean, variance = g.constant(np.zeros(channels), np.float32), g.constant(np.ones(channels), np.float32)
+        return g("BatchNormalization", x, f"{name}.weight", f"{name}.bias", mean, variance, outputs=3, training_mode=1)
+
+    def build(g: Graph) -> str:
+        x = g("Relu", norm(g, g("Conv", "x", "stem.weight", pads=[1] * 4), "bn"))
+        for i, block in enumerate(module.blocks):
+            name, stride = f"blocks.{i}", block.stride
+            y = g("Relu", norm(g, g("Conv", x, f"{name}.conv1.weight", pads=[1] * 4, strides=stride), f"{name}.bn1"))
+            y = norm(g, g("Conv", y, f"{name}.conv2.weight", pads=[1] * 4), f"{name}.bn2")
+            around = x if block.short is None else g("Conv", x, f"{name}.short.weight", strides=stride)
+            x = g("Relu", g("Add", y, around))
+        pooled = g("ReduceMean", x, g.constant([2, 3]), keepdims=0)
+        return g("SoftmaxCrossEntropyLoss", g.linear(pooled, "head"), "y")
+
+    random = np.random.default_rng(0)
+    batch = (random.standard_normal((32, 3, 32, 32), np.float32), random.integers(0, 10, 32))
+    # 3x3 convolutions: the stem, then two a block at 32x32, 16x16 and 8x8; shortcuts are 1x1.
+    macs = 1024 * 9 * (3 * 16 + 4 * 256) + 256 * (9 * (512 + 3 * 1024) + 512) + 64 * (9 * (2048 + 3 * 4096) + 2048)
+    return Workload(
+        module, build, cross_entropy, batch, {"momentum": pb.Momentum(lr=0.01, momentum=0.9)},
+        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), 6.0 * 32 * macs,
+    )  # fmt: skip
+
+
+def transformer() -> Workload:
+    d, heads, ff, length, size = 256, 4, 1024, 128, 8
+    module = nn.TransformerEncoderLayer(d, heads, ff, dropout=0.0, activation="gelu", batch_first=True)
+
+    def split(g: Graph, x: str, part: int) -> str:
+        """[size, length, d] of q, k or v as [size, heads, length, d / heads]."""
+        starts, ends = g.constant([part * d]), g.constant([(part + 1) * d])
+        piece = g("Slice", x, starts, ends, g.constant([2]))
+        return g("Transpose", g("Reshape", piece, g.constant([size, length, heads, d // heads])), perm=[0, 2, 1, 3])
+
+    def build(g: Graph) -> str:
+        weight = g("Transpose", "self_attn.in_proj_weight", perm=[1, 0])
+        qkv = g("Add", g("MatMul", "x", weight), "self_attn.in_proj_bias")
+        attended = g("Attention", *(split(g, qkv, part) for part in range(3)))
+        merged = g("Reshape", g("Transpose", attended, perm=[0, 2, 1, 3]), g.constant([size, length, d]))
+        x = g("Add", "x", g.linear(merged, "self_attn.out_proj"))
+        x = g("LayerNormalization", x, "norm1.weight", "norm1.bias")
+        y = g.linear(g("Gelu", g.linear(x, "linear1")), "linear2")
+        x = g("LayerNormalization", g("Add", x, y), "norm2.weight", "norm2.bias")
+        error = g("Sub", x, "y")
+        return g("ReduceMean", g("Mul", error, error), keepdims=0)
+
+    random = np.random.default_rng(0)
+    batch = (random.standard_normal((size, length, d), np.float32), random.standard_normal((size, length, d), np.float32))
+    macs = size * length * (4 * d * d + 2 * d * ff + 2 * length * d)
+    return Workload(
+        module, build, lambda m, x, y: nn.functional.mse_loss(m(x), y), batch, {"adamw": pb.AdamW(lr=1e-3)},
+        lambda p: torch.optim.AdamW(p, lr=1e-3), 6.0 * macs,
+    )  # fmt: skip
+
+
+def lstm() -> Workload:
+    features, hidden, length, size = 64, 128, 64, 32
+    module = nn.LSTM(features, hidden)
+
+    def reordered(g: Graph, name: str) -> str:
+        """PyTorch's gates i, f, c, o in ONNX's order i, o, f, c."""
+        parts = g("Reshape", name, g.constant([4, hidden, -1] if "weight" in name else [4, hidden]))
+        gates = g("Gather", parts, g.constant([0, 3, 1, 2]), axis=0)
+        return g("Reshape", gates, g.constant([1, 4 * hidden, -1] if "weight" in name else [1, 4 * hidden]))
+
+    def build(g: Graph) -> str:
+        bias = g("Concat", reordered(g, "bias_ih_l0"), reordered(g, "bias_hh_l0"), axis=1)
+        y = g("LSTM", "x", reordered(g, "weight_ih_l0"), reordered(g, "weight_hh_l0"), bias, hidden_size=hidden)
+        error = g("Sub", g("Squeeze", y, g.constant([1])), "y")
+        return g("ReduceMean", g("Mul", error, error), keepdims=0)
+
+    random = np.random.default_rng(0)
+    shapes = ((length, size, features), (length, size, hidden))
+    batch = (random.standard_normal(shapes[0], np.float32), random.standard_normal(shapes[1], np.float32))
+    return Workload(
+        module, build, lambda m, x, y: nn.functional.mse_loss(m(x)[0], y), batch, {"adam": pb.Adam(lr=1e-3)},
+        lambda p: torch.optim.Adam(p, lr=1e-3), 6.0 * length * size * 4 * hidden * (features + hidden),
+    )  # fmt: skip
+
+
+def logistic() -> Workload:
+    module = nn.Linear(16, 1)
+
+    def build(g: Graph) -> str:
+        logit = g("Gemm", "x", "weight", "bias", transB=1)
+        return g("ReduceMean", g("Sub", g("Softplus", logit), g("Mul", logit, "y")), keepdims=0)
+
+    def loss(model: Any, x: Any, y: Any) -> Any:
+        return nn.functional.binary_cross_entropy_with_logits(model(x), y)
+
+    random = np.random.default_rng(0)
+    batch = (random.standard_normal((1, 16), np.float32), np.ones((1, 1), np.float32))
+    return Workload(
+        module, build, loss, batch, {"sgd": pb.Sgd(lr=0.01)}, lambda p: torch.optim.SGD(p, lr=0.01), 6.0 * 16,
+    )  # fmt: skip
+
+
+TRAINED: dict[str, Callable[[], Workload]] = {
+    "mlp": mlp, "resnet": resnet, "transformer": transformer, "lstm": lstm, "logistic": logistic,
+}  # fmt: skip
