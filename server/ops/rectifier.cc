@@ -96,14 +96,15 @@ Values HardSigmoidVjp(const VjpCall& call) {
 }
 
 // x max(0, min(1, x/6 + 1/2)), in pieces: at the ends of the middle one the slopes are the outer
-// ones'. The middle piece is finite where it is not used.
+// ones'. The middle piece is finite where it is not used. The lower one is a product, as in ONNX's
+// definition and in PyTorch: NaN at -infinity.
 Values HardSwishDecompose(const OpCall& call) {
   const Value x = call.input(0);
   const Value low = Scalar(-3.0, x.dtype());
   const Value high = Scalar(3.0, x.dtype());
   const Value inner = Call("Clip", {x, low, high});
   const Value risen = Where(Less(x, high), inner * ((inner + 3.0) / 6.0), x);
-  return {Where(LessOrEqual(x, low), Scalar(0.0, x.dtype()), risen)};
+  return {Where(LessOrEqual(x, low), x * 0.0, risen)};
 }
 
 Values ShrinkVjp(const VjpCall& call) {
