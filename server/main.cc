@@ -186,8 +186,10 @@ std::unique_ptr<grpc::Server> ServeCalls(const rpc::Listener& listener, rpc::Ser
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.RegisterService(&service);
-  builder.experimental().SetInterceptorCreators(
-      rpc::WatchCalls(metrics, absl::GetFlag(FLAGS_log_calls)));
+  if (absl::GetFlag(FLAGS_metrics_port) >= 0 || absl::GetFlag(FLAGS_log_calls)) {
+    builder.experimental().SetInterceptorCreators(
+        rpc::WatchCalls(metrics, absl::GetFlag(FLAGS_log_calls)));
+  }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     spdlog::error("cannot listen on {}: is the port taken, or the certificate not its key's?",

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/on_host.h"
 #include "core/half.h"
 #include "graph/trace.h"
 
@@ -22,10 +23,9 @@ struct Found {
 Found LookAt(const Tensor& tensor, Stream& stream) {
   Found found;
   if (!(kFloats | kHalves).Contains(tensor.dtype())) return found;
-  std::vector<char> bytes(tensor.bytes());
-  stream.Download(*tensor.buffer(), bytes.data(), bytes.size());
+  const Tensor host = OnHost(tensor, stream);
   Dispatch(TypeList<float, double, Float16, BFloat16>{}, tensor.dtype(), [&]<class T>() {
-    const T* data = reinterpret_cast<const T*>(bytes.data());
+    const T* data = host.data<T>();
     for (int64_t i = 0; i < tensor.numel(); ++i) {
       const auto x = static_cast<double>(data[i]);
       found.nan |= std::isnan(x);

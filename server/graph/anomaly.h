@@ -1,5 +1,6 @@
 // The search for NaN and Inf: results that a client asked to be watched are looked at as soon as
-// they are computed, so that the first that goes wrong is named. Costs a copy to the host each.
+// they are computed, so that the first that goes wrong is named. Costs a pass over each, and off
+// the CPU a copy.
 #ifndef GRADWIRE_GRAPH_ANOMALY_H_
 #define GRADWIRE_GRAPH_ANOMALY_H_
 

@@ -6,19 +6,17 @@
 
 #include <array>
 
+#include "backend/on_host.h"
 #include "core/error.h"
-#include "core/host_tensor.h"
 #include "graph/trace.h"
 
 namespace gradwire {
 
-// The value, computed now if it was not, as a host array.
+// The value, computed now if it was not, for the host to read.
 inline Tensor OnHost(const Value& value) {
   Trace& trace = Trace::Current();
   if (!value.ready()) trace.evaluator().Evaluate(std::array{value});
-  Tensor host = HostTensor(value.spec());
-  trace.stream().Download(*value.tensor().buffer(), host.buffer()->data(), host.bytes());
-  return host;
+  return OnHost(value.tensor(), trace.stream());
 }
 
 // Refuses a table that is to be filled during the trace, where neither a quota nor a deadline

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/on_host.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"

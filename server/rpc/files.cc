@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/hash/hash.h"
+#include "backend/on_host.h"
 #include "rpc/model.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"

@@ -61,21 +61,21 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
                      : absl::HashOf(payload_, message.data(), message.external().path(),
                                     message.external().data());
     const bool has_external = message.has_external();
-    const std::string data = std::move(*message.mutable_data());
+    std::string data = std::move(*message.mutable_data());
     const v1::FileChunk external = std::move(*message.mutable_external());
     if (first) head_ = std::move(message);
-    if (!data.empty()) Append(data);
+    if (!data.empty()) Append(std::move(data));
     if (!has_external) return;
     Decode();
     loaded_->external.Receive(external);
   }
 
-  void Append(const std::string& data) {
+  void Append(std::string data) {
     if (loaded_.has_value()) {
       throw Error(reason::kInvalidArgument, "the model's `data` comes before `external`");
     }
     CheckModelSize(data_.size() + data.size());
-    data_.append(data);
+    data_.empty() ? data_.swap(data) : void(data_.append(data));
   }
 
   void Decode() {

@@ -16,6 +16,13 @@ namespace gradwire::rpc {
 using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
     v1::Gradwire::WithRawCallbackMethod_FetchStream<v1::Gradwire::CallbackService>>;
 
+// Commands in a session that take one message and give one: rpc/unary.cc.
+#define GRADWIRE_UNARY_VERBS(X)                                                                 \
+  X(DescribeSession)                                                                            \
+  X(Put) X(Fetch) X(Forward) X(Backward) X(Gradients) X(Jvp) X(Hvp) X(Detach) X(Copy) X(Delete) \
+      X(ListTensors) X(DescribeTensor) X(Step) X(ZeroGrad) X(ListPrograms) X(DescribeProgram)   \
+          X(UnloadProgram) X(SetVjp) X(Run) X(GetGraph)
+
 class Service final : public RawService {
  public:
   // `access` outlives the service. `max_message_bytes`: what the listener takes in one message.
@@ -48,32 +55,11 @@ class Service final : public RawService {
   grpc::ServerReadReactor<v1::RestoreSessionRequest>* RestoreSession(
       grpc::CallbackServerContext* context, v1::RestoreSessionResponse* response) override;
 
-// Commands in a session that take one message and give one: rpc/unary.cc.
 #define GRADWIRE_UNARY(Verb)                                                                     \
   grpc::ServerUnaryReactor* Verb(grpc::CallbackServerContext* context,                           \
                                  const v1::Verb##Request* request, v1::Verb##Response* response) \
       override;
-  GRADWIRE_UNARY(DescribeSession)
-  GRADWIRE_UNARY(Put)
-  GRADWIRE_UNARY(Fetch)
-  GRADWIRE_UNARY(Forward)
-  GRADWIRE_UNARY(Backward)
-  GRADWIRE_UNARY(Gradients)
-  GRADWIRE_UNARY(Jvp)
-  GRADWIRE_UNARY(Hvp)
-  GRADWIRE_UNARY(Detach)
-  GRADWIRE_UNARY(Copy)
-  GRADWIRE_UNARY(Delete)
-  GRADWIRE_UNARY(ListTensors)
-  GRADWIRE_UNARY(DescribeTensor)
-  GRADWIRE_UNARY(Step)
-  GRADWIRE_UNARY(ZeroGrad)
-  GRADWIRE_UNARY(ListPrograms)
-  GRADWIRE_UNARY(DescribeProgram)
-  GRADWIRE_UNARY(UnloadProgram)
-  GRADWIRE_UNARY(SetVjp)
-  GRADWIRE_UNARY(Run)
-  GRADWIRE_UNARY(GetGraph)
+  GRADWIRE_UNARY_VERBS(GRADWIRE_UNARY)
 #undef GRADWIRE_UNARY
 
  private:

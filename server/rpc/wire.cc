@@ -117,13 +117,6 @@ Tensor OnDevice(const Tensor& host, Stream& stream) {
   return tensor;
 }
 
-Tensor OnHost(const Tensor& tensor, Stream& stream) {
-  if (tensor.device().type == DeviceType::kCpu) return tensor;
-  Tensor host = HostTensor(tensor.spec());
-  stream.Download(*tensor.buffer(), host.mutable_data<char>(), host.bytes());
-  return host;
-}
-
 void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::TensorProto* proto) {
   proto->set_name(name);
   proto->set_data_type(static_cast<int>(tensor.dtype()));

@@ -35,8 +35,6 @@ void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::T
 void EncodeInfo(const TensorInfo& info, v1::TensorInfo* proto);
 // A copy of a host tensor on the session's device.
 Tensor OnDevice(const Tensor& host, Stream& stream);
-// A tensor whose bytes the host can read: the same one on a CPU, a copy elsewhere.
-Tensor OnHost(const Tensor& tensor, Stream& stream);
 
 std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::string>& strings);
 

@@ -111,8 +111,10 @@ void TraceNode(const NodeDef& node, Environment& environment, const LookOutside&
     inputs.push_back(name.empty() ? Value() : Find(name, environment, look_outside));
   }
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
-  const Values outputs = Apply(*node.op, inputs, node.attributes, CountOutputs(node));
-  if (Trace::Current().detects_anomalies()) WatchOutputs(node, inputs, outputs);
+  const bool watched = Trace::Current().detects_anomalies();
+  const Values made_from = watched ? inputs : Values();
+  const Values outputs = Apply(*node.op, std::move(inputs), node.attributes, CountOutputs(node));
+  if (watched) WatchOutputs(node, made_from, outputs);
   for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
     if (!node.outputs[i].empty()) environment[node.outputs[i]] = outputs[i];
   }
