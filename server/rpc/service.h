@@ -17,12 +17,28 @@ using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
     v1::Gradwire::WithRawCallbackMethod_FetchStream<v1::Gradwire::CallbackService>>;
 
 // Commands in a session that take one message and give one: rpc/unary.cc.
-#define GRADWIRE_UNARY_VERBS(X)                                                               \
-  X(DescribeSession)                                                                          \
-  X(Put)                                                                                      \
-  X(Fetch) X(Forward) X(Backward) X(Gradients) X(Jvp) X(Hvp) X(Detach) X(Copy) X(Delete)      \
-      X(ListTensors) X(DescribeTensor) X(Step) X(ZeroGrad) X(ListPrograms) X(DescribeProgram) \
-          X(UnloadProgram) X(SetVjp) X(Run) X(GetGraph)
+#define GRADWIRE_UNARY_VERBS(X) \
+  X(DescribeSession)            \
+  X(Put)                        \
+  X(Fetch)                      \
+  X(Forward)                    \
+  X(Backward)                   \
+  X(Gradients)                  \
+  X(Jvp)                        \
+  X(Hvp)                        \
+  X(Detach)                     \
+  X(Copy)                       \
+  X(Delete)                     \
+  X(ListTensors)                \
+  X(DescribeTensor)             \
+  X(Step)                       \
+  X(ZeroGrad)                   \
+  X(ListPrograms)               \
+  X(DescribeProgram)            \
+  X(UnloadProgram)              \
+  X(SetVjp)                     \
+  X(Run)                        \
+  X(GetGraph)
 
 class Service final : public RawService {
  public:
