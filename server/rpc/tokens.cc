@@ -4,11 +4,9 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
-#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/escaping.h"
 #include "core/error.h"
 
 namespace gradwire::rpc {
@@ -27,13 +25,12 @@ std::optional<int64_t> Limit(const nlohmann::json& tenant, const char* key) {
 
 Tokens::Digest Tokens::ParseDigest(const std::string& hex) {
   Digest digest;
-  const bool is_hex =
-      std::all_of(hex.begin(), hex.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
-  if (hex.size() != 2 * digest.size() || !is_hex) {
+  size_t length = 0;
+  if (hex.size() != 2 * digest.size() ||
+      OPENSSL_hexstr2buf_ex(digest.data(), digest.size(), &length, hex.c_str(), '\0') != 1 ||
+      length != digest.size()) {
     throw Wrong("a token is given by its SHA-256: 64 hexadecimal digits");
   }
-  const std::string bytes = absl::HexStringToBytes(hex);
-  std::copy(bytes.begin(), bytes.end(), digest.begin());
   return digest;
 }
 
