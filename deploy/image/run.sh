@@ -11,6 +11,8 @@ exec unshare --mount -- sh -eu -c '
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
   mount --rbind /sys "$root/sys"
+  touch "$root/etc/hosts"
+  mount --bind /etc/hosts "$root/etc/hosts"
   mount -o remount,bind,ro "$root"
   exec env -i PATH=/usr/bin:/usr/sbin setpriv --no-new-privs \
     chroot --userspec=65532:65532 --groups=65532 "$root" gradwire-server "$@"
