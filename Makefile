@@ -103,8 +103,8 @@ build/gradients.stamp: tests/requirements-gradients.txt | setup
 	@$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-bench: build stubs build/gradients.stamp build/bench.stamp  ## speed against the peers (NAME=train|infer|overhead)
-	$(PYTHON) tests/bench/run.py --server=$(SERVER) $(NAME)
+bench: build stubs build/gradients.stamp build/bench.stamp  ## speed against the peers (NAME=train|infer|overhead|rpc|transfer|scale)
+	$(PYTHON) tests/bench/run.py --build=build/$(PRESET) $(BENCH_FLAGS) $(NAME)
 
 build/bench.stamp: tests/requirements-bench.txt | setup
 	@echo "Installing the peers into .venv"
@@ -118,7 +118,7 @@ test-tsan: setup  ## C++ unit tests under ThreadSanitizer
 	@$(TEST) --preset tsan build unit
 
 lint: stubs configure  ## formatting, size limits, layering, clang-tidy, mypy
-	@cmake --build --preset $(PRESET) --target gradwire_proto
+	@cmake --build --preset $(PRESET) --target gradwire_proto gradwire_raw_proto
 	@$(TEST) lint
 
 docs: build stubs  ## write docs/gradients_table.md from the server's support matrix

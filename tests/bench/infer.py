@@ -1,21 +1,34 @@
-"""Inference on a gradwire server over loopback, input sent and output fetched, against ONNX Runtime in process."""
+"""Inference on a gradwire server over loopback, input sent and output fetched, against ONNX Runtime: in process, and
+behind a plain Python gRPC server."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from gradwire import Client, dtypes
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from measure import Row, alternate
+from ort_server import METHOD, OPTIONS, inference
+from report import Result
+from setting import Setting
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "conformance"))
+import models
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-MODELS = ("resnet50", "squeezenet", "densenet121", "vgg19", "shufflenet")
+MODELS = ("resnet50", "squeezenet", "densenet121", "vgg19", "shufflenet", "bert")
 BATCHES = (1, 8)
 
 
@@ -38,26 +51,71 @@ def load(name: str, batch: int) -> onnx.ModelProto:
     return model
 
 
-def compare(client: Client, name: str, batch: int) -> Row:
+def bert(batch: int) -> onnx.ModelProto:
+    """BERT base (Devlin et al., 2018) in shape, for 128 tokens."""
+    return models.transformer(batch, length=128, layers=12, hidden=768, heads=12, vocabulary=30522)
+
+
+def made(name: str, batch: int) -> tuple[onnx.ModelProto, dict[str, Any], str]:
+    """A model, its input, and the output to fetch."""
+    if name == "bert":
+        model = bert(batch)
+        return model, models.inputs_of(model), "logits"
     model = load(name, batch)
     initialized = {initializer.name for initializer in model.graph.initializer}
     (feed,) = (value.name for value in model.graph.input if value.name not in initialized)
     (out,) = (value.name for value in model.graph.output)
-    x = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), np.float32)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    peer = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    with client.session() as session:
-        session.load_program(name, model.SerializeToString())
+    return model, {feed: np.random.default_rng(0).standard_normal((batch, 3, 224, 224), np.float32)}, out
 
-        def ours() -> np.ndarray:
-            request = pb.ForwardRequest(program=name, feeds=[dtypes.to_proto(x, feed)], fetch=[out], no_grad=True)
+
+@contextmanager
+def served(path: Path, out: str, threads: int, feeds: dict[str, Any]) -> Iterator[Callable[[], Any]]:
+    """A call of the same model behind the Python server."""
+    command = [sys.executable, str(Path(__file__).parent / "ort_server.py"), str(path), out, str(threads)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        with grpc.insecure_channel(process.stdout.readline().strip(), options=OPTIONS) as channel:
+            call = channel.unary_unary(METHOD)
+
+            def run() -> Any:
+                arrays = [numpy_helper.from_array(array, name) for name, array in feeds.items()]
+                request = onnx.SequenceProto(tensor_values=arrays).SerializeToString()
+                return numpy_helper.to_array(onnx.TensorProto.FromString(call(request)))
+
+            yield run
+    finally:
+        process.kill()
+        process.wait()
+
+
+def compare(client: Client, name: str, batch: int, pairs: int) -> list[Row]:
+    model, feeds, out = made(name, batch)
+    threads = len(os.sched_getaffinity(0))
+    packed = model.SerializeToString()
+    peer = inference(packed, threads)
+    with tempfile.TemporaryDirectory() as folder, client.session() as session:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(packed)
+        session.load_program(name, packed)
+
+        def ours() -> Any:
+            arrays = [dtypes.to_proto(array, feed) for feed, array in feeds.items()]
+            request = pb.ForwardRequest(program=name, feeds=arrays, fetch=[out], no_grad=True)
             return dtypes.from_proto(session.run([request])[0].fetched[0])
 
-        expected = peer.run([out], {feed: x})[0]
-        np.testing.assert_allclose(ours(), expected, rtol=1e-3, atol=1e-5)
-        return alternate(f"{name}, batch {batch}", ours, lambda: peer.run([out], {feed: x}), limit=1.05)
+        def in_process() -> Any:
+            return peer.run([out], feeds)[0]
+
+        case = f"{name}, batch {batch}"
+        np.testing.assert_allclose(ours(), in_process(), rtol=1e-3, atol=1e-3 if name == "bert" else 1e-5)
+        rows = [alternate(f"{case}, against ONNX Runtime", ours, in_process, pairs=pairs, limit=1.05)]
+        with served(path, out, threads, feeds) as remote:
+            np.testing.assert_allclose(ours(), remote(), rtol=1e-3, atol=1e-3 if name == "bert" else 1e-5)
+            rows.append(alternate(f"{case}, against ONNX Runtime behind gRPC", ours, remote, pairs=pairs))
+        return rows
 
 
-def run(client: Client) -> list[Row]:
-    return [compare(client, name, batch) for name in MODELS for batch in BATCHES]
+def run(setting: Setting) -> Result:
+    with setting.client() as client:
+        return Result([row for name in MODELS for batch in BATCHES for row in compare(client, name, batch, setting.pairs)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 
@@ -31,6 +31,24 @@ class Row:
 
     def record(self) -> dict[str, object]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a sample measures, and what its ratio is held to."""
+
+    limit: float | None = None
+    better: str = "lower"
+
+
+def row_of(
+    case: str, metric: str, pairs: Sequence[tuple[float, float]], held: Metric = Metric(), floor: str = ""
+) -> Row:
+    """The comparison that pairs of (ours, peer) make."""
+    ours, peer = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratios = [a / b for a, b in pairs if b]
+    low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ours / peer,) * 3
+    return Row(case, metric, ours, peer, ours / peer, (low, high), held.limit, held.better, floor)
 
 
 def seconds(call: Callable[[], object], repeat: int = 1) -> float:
@@ -64,11 +82,32 @@ def alternate(
     while len(times) < pairs or (time.monotonic() < until and len(times) < 10 * pairs):
         times.append((seconds(ours, repeat), seconds(peer, repeat)))
     gc.enable()
-    our_median, peer_median = (statistics.median(side) for side in zip(*times, strict=True))
-    quartiles = statistics.quantiles((a / b for a, b in times), n=4)
-    return Row(
-        case, metric, our_median, peer_median, our_median / peer_median, (quartiles[0], quartiles[2]), limit, floor=floor
-    )
+    return row_of(case, metric, times, Metric(limit), floor)
+
+
+def sampled(
+    sides: Sequence[Callable[[], Mapping[str, float]]], *, warm_up: int = 2, pairs: int = 20
+) -> list[list[Mapping[str, float]]]:
+    """Takes samples of all sides in turn; those of each side, in order."""
+    for call in sides:
+        for _ in range(warm_up):
+            call()
+    rounds = [[call() for call in sides] for _ in range(pairs)]
+    return [list(side) for side in zip(*rounds, strict=True)]
+
+
+def rows_of(
+    case: str,
+    ours: Sequence[Mapping[str, float]],
+    peer: Sequence[Mapping[str, float]],
+    metrics: Mapping[str, Metric],
+    floor: str = "",
+) -> list[Row]:
+    """One comparison a metric of samples that were taken in turn."""
+    return [
+        row_of(case, name, [(a[name], b[name]) for a, b in zip(ours, peer, strict=True)], held, floor)
+        for name, held in metrics.items()
+    ]
 
 
 def scaled(row: Row, factor: float) -> Row:

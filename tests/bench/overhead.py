@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gradwire import Client, commands
+from gradwire import commands
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
-from measure import Row, alternate, scaled
+from measure import alternate, scaled
+from report import Result
+from setting import Setting
 
 OPERATORS = 1000
 CYCLE = ("Mul", "Add", "Tanh", "Sub")
@@ -28,9 +30,9 @@ def chain() -> tuple[onnx_pb2.GraphProto, str]:
     return graph, last
 
 
-def run(client: Client) -> list[Row]:
+def run(setting: Setting) -> Result:
     graph, out = chain()
-    with client.session() as session:
+    with setting.client() as client, client.session() as session:
         session.put({"x": np.ones(4, np.float32)})
         session.put({"w": np.full(4, 0.5, np.float32)}, requires_grad=True)
         session.load_program("chain", graph=graph)
@@ -60,4 +62,4 @@ def run(client: Client) -> list[Row]:
 
         forward_row = alternate("forward", forward, torch_forward, metric="seconds an operator", limit=0.5)
         both_row = alternate("forward and backward", both, torch_both, metric="seconds an operator", limit=0.5)
-    return [scaled(row, 1 / OPERATORS) for row in (forward_row, both_row)]
+    return Result([scaled(row, 1 / OPERATORS) for row in (forward_row, both_row)])

@@ -6,15 +6,41 @@ import datetime
 import json
 import os
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from measure import Row
+
+@dataclass
+class Curve:
+    """How something grows."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    x_label: str
+    y_label: str
+    fitted: bool = True  # show the slope
+
+    @property
+    def slope(self) -> float:
+        """Of a line through the logarithms: 0 is a cost that does not grow, 1 one in proportion."""
+        return float(np.polyfit(np.log(self.x), np.log(self.y), 1)[0])
+
+
+@dataclass
+class Result:
+    rows: list[Row]
+    curves: list[Curve] = field(default_factory=list)
+
 
 VERDICT = {None: "", True: "holds", False: "MISSED"}
 
@@ -38,7 +64,7 @@ def table(rows: list[Row]) -> str:
 
 
 def plot(name: str, rows: list[Row], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(8, 1 + 0.4 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(12, 1 + 0.3 * len(rows)), layout="constrained")
     places = range(len(rows))
     errors = [[row.ratio - row.spread[0] for row in rows], [row.spread[1] - row.ratio for row in rows]]
     axes.barh(places, [row.ratio for row in rows], xerr=[[max(0.0, e) for e in side] for side in errors])
@@ -52,10 +78,28 @@ def plot(name: str, rows: list[Row], path: Path) -> None:
     plt.close(figure)
 
 
-def write(name: str, rows: list[Row], folder: Path) -> None:
-    """Prints the table; leaves NAME.json and NAME.svg in the folder."""
+def plot_curves(name: str, curves: list[Curve], path: Path) -> None:
+    """One panel for each pair of labels."""
+    panels = list(dict.fromkeys((curve.x_label, curve.y_label) for curve in curves))
+    figure, grid = plt.subplots(len(panels), figsize=(10, 5 * len(panels)), layout="constrained", squeeze=False)
+    for axes, labels in zip(grid[:, 0], panels, strict=True):
+        for curve in (curve for curve in curves if (curve.x_label, curve.y_label) == labels):
+            label = f"{curve.name}: slope {curve.slope:.2f}" if curve.fitted else curve.name
+            axes.loglog(curve.x, curve.y, marker="o", label=label)
+        axes.set(xlabel=labels[0], ylabel=labels[1])
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    figure.suptitle(f"{name}: {processor()}")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def write(name: str, result: Result, folder: Path) -> None:
+    """Prints the table; leaves NAME.json and NAME.svg, and with curves NAME_growth.svg, in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     print(f"== {name}: {processor()}, {datetime.date.today()} ==")
-    print(table(rows), flush=True)
-    (folder / f"{name}.json").write_text(json.dumps([row.record() for row in rows], indent=1) + "\n")
-    plot(name, rows, folder / f"{name}.svg")
+    print(table(result.rows), flush=True)
+    (folder / f"{name}.json").write_text(json.dumps([row.record() for row in result.rows], indent=1) + "\n")
+    plot(name, result.rows, folder / f"{name}.svg")
+    if result.curves:
+        plot_curves(name, result.curves, folder / f"{name}_growth.svg")

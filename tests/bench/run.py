@@ -9,27 +9,28 @@ from pathlib import Path
 
 import torch
 
-import gradwire
 import report
-from gradwire.testing import Server
+from setting import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("train", "infer", "overhead")
+NAMES = ("train", "infer", "overhead", "rpc", "transfer", "scale")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(NAMES)}; all when none is given")
-    parser.add_argument("--server", type=Path, default=ROOT / "build" / "release" / "gradwire-server")
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "release", help="where the programs are")
+    parser.add_argument("--pairs", type=int, default=20, help="samples of each side; fewer only to try a benchmark out")
+    parser.add_argument("--large", action="store_true", help="transfer: 3 GiB too")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(NAMES)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    setting = Setting(arguments.build, arguments.pairs, arguments.large)
     for name in arguments.names or NAMES:
-        with Server(arguments.server) as server, gradwire.connect(server.target) as client:
-            report.write(name, importlib.import_module(name).run(client), arguments.out)
+        report.write(name, importlib.import_module(name).run(setting), arguments.out)
 
 
 if __name__ == "__main__":

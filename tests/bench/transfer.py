@@ -1,0 +1,186 @@
+"""Arrays in and out: GB/s, CPU and memory, against raw gRPC and memcpy. The same client sends and takes the bytes of both
+sides (raw/transfer.cc), from warm memory into warm memory; GB is 1e9 bytes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gradwire
+from gradwire import dtypes
+from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
+from gradwire._proto.gradwire.v1 import onnx_pb2
+from gradwire.testing import Server
+from measure import Metric, Row, rows_of, sampled
+from report import Curve, Result
+from rpc import OURS, RAW
+from setting import RawClient, Setting, cpu_seconds, listening_flags, resident_bytes
+
+Sample = Callable[[], Mapping[str, float]]
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+UNARY = (4 * KIB, 64 * KIB, MIB, 16 * MIB)
+STREAMED = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB)
+LARGE = 3 * GIB
+# What gradwire's clients send; and what is best for raw gRPC.
+CHUNK, RAW_CHUNK = 2 * MIB, 4 * MIB
+# From here on the limit on GB/s holds.
+HELD_BYTES = MIB
+# A sample moves at least so much.
+SAMPLE_BYTES = 16 * MIB
+MOST_REPEATS = 256
+
+
+def name_of(size: int) -> str:
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+def varint(number: int) -> bytes:
+    """As protobuf writes it."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def unary_put_prefix(session_id: str, size: int) -> bytes:
+    """A PutRequest up to the payload of its only tensor, which ends it."""
+    tensor = onnx_pb2.TensorProto(name="x", data_type=onnx_pb2.TensorProto.UINT8, dims=[size]).SerializeToString()
+    payload = bytes([onnx_pb2.TensorProto.RAW_DATA_FIELD_NUMBER << 3 | 2]) + varint(size)
+    tensors = bytes([pb.PutRequest.TENSORS_FIELD_NUMBER << 3 | 2]) + varint(len(tensor) + len(payload) + size)
+    return pb.PutRequest(session_id=session_id).SerializeToString() + tensors + tensor + payload
+
+
+class Side:
+    """Transfers of one size with one server."""
+
+    def __init__(self, client: RawClient, server: Server, size: int) -> None:
+        self.client, self.server, self.size = client, server, size
+        self.repeats = max(1, min(MOST_REPEATS, SAMPLE_BYTES // size))
+
+    def sample(self, do: str, **values: Any) -> Sample:
+        def take() -> Mapping[str, float]:
+            before = cpu_seconds(self.server.pid)
+            found = [self.client(do, target=self.server.target, bytes=self.size, **values) for _ in range(self.repeats)]
+            cpu = cpu_seconds(self.server.pid) - before + sum(one["cpu"] for one in found)
+            return {
+                "GB/s": self.size / 1e9 / statistics.median(one["seconds"] for one in found),
+                "CPU, s/GB": cpu / (self.size * self.repeats / 1e9),
+            }
+
+        return take
+
+    def ours(self, session_id: str, unary: bool) -> tuple[Sample, Sample]:
+        """Put and Fetch of the array "x"."""
+        spec = pb.TensorSpec(dims=[self.size], data_type=onnx_pb2.TensorProto.UINT8)
+        chunk = pb.PutChunk(session_id=session_id, name="x", spec=spec)
+        first = unary_put_prefix(session_id, self.size) if unary else chunk.SerializeToString()
+        request = pb.FetchRequest(session_id=session_id, names=["x"]).SerializeToString()
+        stream = "" if unary else "Stream"
+        return (
+            self.sample(
+                "put", method=f"{OURS}Put{stream}", first=first.hex(), framed=not unary,
+                chunk=self.size if unary else CHUNK,
+            ),
+            self.sample("fetch", method=f"{OURS}Fetch{stream}", request=request.hex(), framed=not unary),
+        )  # fmt: skip
+
+    def raw(self, unary: bool) -> tuple[Sample, Sample]:
+        chunk = self.size if unary else min(self.size, RAW_CHUNK)
+        request = self.size.to_bytes(8, "little") + chunk.to_bytes(8, "little")
+        return (
+            self.sample("put", method=RAW + "Put", first="", framed=False, chunk=chunk),
+            self.sample("fetch", method=RAW + "Fetch", request=request.hex(), framed=False),
+        )
+
+    def memcpy(self) -> Sample:
+        def take() -> Mapping[str, float]:
+            found = [self.client("memcpy", bytes=self.size)["seconds"] for _ in range(self.repeats)]
+            return {"GB/s": self.size / 1e9 / statistics.median(found)}
+
+        return take
+
+
+def compare(setting: Setting, client: RawClient, case: str, ours: Side, raw: Side, session: gradwire.Session,
+            unary: bool) -> list[Row]:  # fmt: skip
+    sides = (*ours.ours(session.id, unary), *raw.raw(unary), ours.memcpy())
+    put, fetch, raw_put, raw_fetch, copied = sampled(sides, pairs=setting.pairs)
+    limit = 0.9 if ours.size >= HELD_BYTES else None
+    metrics = {"GB/s": Metric(limit, "higher"), "CPU, s/GB": Metric()}
+    rows: list[Row] = []
+    for verb, mine, theirs in (("Put", put, raw_put), ("Fetch", fetch, raw_fetch)):
+        named = f"{case}, {'unary' if unary else 'streamed'} {verb} of {name_of(ours.size)}"
+        rows += rows_of(f"{named} over raw gRPC", mine, theirs, metrics)
+        if limit is not None and not unary:
+            rows += rows_of(f"{named} over memcpy", mine, copied, {"GB/s": Metric(better="higher")})
+    return rows
+
+
+def peak(setting: Setting, client: RawClient, size: int) -> Row:
+    """The most memory that a fresh server ever had for one array, over 1.02 of the array and 64 MiB."""
+    with setting.server() as server, gradwire.connect(server.target) as connected, connected.session() as session:
+        started = resident_bytes(server.pid)
+        put, _ = Side(client, server, size).ours(session.id, unary=False)
+        put()
+        allowed = 1.02 * size + 64 * MIB
+        most = float(server.peak_rss())
+        return Row(
+            f"TCP, streamed Put of {name_of(size)}", "peak server bytes over 1.02 payload + 64 MiB", most, allowed,
+            most / allowed, (most / allowed,) * 2, 1.0, floor=f"{started >> 20} MiB before",
+        )  # fmt: skip
+
+
+def check(session: gradwire.Session) -> None:
+    """The bytes that the raw client puts are those that it says."""
+    words = dtypes.from_proto(session.client.unary("Fetch", pb.FetchRequest(session_id=session.id, names=["x"])).tensors[0])
+    expected = np.arange(words.size // 8, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    np.testing.assert_array_equal(words.view(np.uint64), expected)
+
+
+def curves(rows: list[Row]) -> list[Curve]:
+    """GB/s by size, of both sides; a panel for each transport."""
+    sizes = {name_of(size): size for size in (*STREAMED, LARGE)}
+    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for row in (row for row in rows if row.metric == "GB/s"):
+        way, _, rest = row.case.partition(" of ")
+        transport, _, verb = way.partition(", ")
+        size, _, peer = rest.partition(" over ")
+        found.setdefault((transport, f"{verb}, {peer}"), []).append((sizes[size], row.peer))
+        if peer != "memcpy":
+            found.setdefault((transport, f"{verb}, gradwire"), []).append((sizes[size], row.ours))
+    made = []
+    for (transport, name), points in found.items():
+        x, y = zip(*sorted(points), strict=True)
+        made.append(Curve(name, x, y, "bytes", f"GB/s over {transport}", fitted=False))
+    return made
+
+
+def run(setting: Setting) -> Result:
+    streamed = (*STREAMED, LARGE) if setting.large else STREAMED
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+    if congestion.exists():
+        print(f"TCP's congestion control, for both sides: {congestion.read_text().strip()}")
+    rows: list[Row] = []
+    with setting.raw_client() as client:
+        for transport in ("TCP", "UNIX"):
+            with listening_flags(transport) as flags:
+                raw_flags = [flag.replace("/socket", "/raw") for flag in flags]
+                with setting.server(*flags) as ours, setting.raw_server(*raw_flags) as raw:
+                    with gradwire.connect(ours.target) as connected, connected.session() as session:
+                        for unary, sizes in ((True, UNARY), (False, streamed)):
+                            for size in sizes:
+                                mine, theirs = Side(client, ours, size), Side(client, raw, size)
+                                rows += compare(setting, client, transport, mine, theirs, session, unary)
+                                if size == MIB:
+                                    check(session)
+                client("disconnect")
+        rows.append(peak(setting, client, GIB))
+    return Result(rows, curves(rows))
