@@ -35,7 +35,8 @@
 #include "rpc/tokens.h"
 #include "session/session_store.h"
 
-ABSL_FLAG(std::string, host, "127.0.0.1", "Address to listen on.");
+ABSL_FLAG(std::string, host, "127.0.0.1",
+          "Address to listen on; 'unix:PATH' is a UNIX socket, without a port.");
 ABSL_FLAG(int, port, 50051, "Port to listen on; 0 takes a free one.");
 ABSL_FLAG(bool, insecure, false, "Plaintext although others than this machine can reach --host.");
 ABSL_FLAG(std::string, tls_cert, "", "PEM file of the server's certificate chain: speak TLS.");
@@ -181,6 +182,7 @@ std::unique_ptr<grpc::Server> ServeCalls(const rpc::Listener& listener, rpc::Ser
   int port = 0;
   grpc::ServerBuilder builder;
   const std::string address = rpc::Address(listener.host, listener.port);
+  rpc::CheckFree(listener.host);
   builder.AddListeningPort(address, rpc::Credentials(listener), &port);
   builder.SetMaxReceiveMessageSize(static_cast<int>(service.max_message_bytes()));
   builder.SetMaxSendMessageSize(-1);

@@ -2,14 +2,31 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 #include "core/error.h"
 
 namespace gradwire::rpc {
 namespace {
+
+constexpr std::string_view kUnix = "unix:";
+
+// Whether a process listens at the socket.
+bool Answers(const sockaddr_un& address) {
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  const bool connected =
+      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  close(probe);
+  return connected;
+}
 
 std::string ReadPem(const std::string& path) {
   std::ifstream file(path);
@@ -21,14 +38,37 @@ std::string ReadPem(const std::string& path) {
 }  // namespace
 
 std::string Address(const std::string& host, int port) {
+  if (IsUnixSocket(host)) return host;
   const bool is_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
   return is_ipv6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
 }
 
+bool IsUnixSocket(const std::string& host) { return host.starts_with(kUnix); }
+
 bool IsLoopback(const std::string& host) {
-  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
+  if (IsUnixSocket(host) || host == "localhost" || host == "::1" || host == "[::1]") return true;
   in_addr address{};
   return inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+void CheckFree(const std::string& host) {
+  if (!IsUnixSocket(host)) return;
+  const std::string path = host.substr(kUnix.size());
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("'{}': the path of a UNIX socket has 1 to {} bytes", host,
+                            sizeof(address.sun_path) - 1));
+  }
+  path.copy(address.sun_path, path.size());
+  struct stat file{};
+  if (lstat(path.c_str(), &file) != 0) return;
+  if (!S_ISSOCK(file.st_mode)) {
+    throw Error(reason::kInvalidArgument, fmt::format("'{}' exists and is no socket", path));
+  }
+  if (Answers(address)) {
+    throw Error(reason::kInvalidArgument, fmt::format("another process listens at '{}'", host));
+  }
 }
 
 std::shared_ptr<grpc::ServerCredentials> Credentials(const Listener& listener) {

@@ -10,7 +10,7 @@
 namespace gradwire::rpc {
 
 struct Listener {
-  std::string host;
+  std::string host;  // or "unix:PATH", and the port means nothing
   int port = 0;
   // PEM files; without `tls_cert` the listener speaks plaintext.
   std::string tls_cert;
@@ -19,10 +19,15 @@ struct Listener {
   bool insecure = false;      // plaintext past this machine is wanted
 };
 
-// "HOST:PORT" as gRPC takes it; an IPv6 address in brackets.
+// "HOST:PORT" as gRPC takes it; an IPv6 address in brackets, "unix:PATH" as it is.
 std::string Address(const std::string& host, int port);
+// "unix:PATH": a socket in the file system. Its directory's permissions say who may connect.
+bool IsUnixSocket(const std::string& host);
 // Whether only this machine can reach it.
 bool IsLoopback(const std::string& host);
+// Throws INVALID_ARGUMENT for a UNIX socket at which another process listens, or whose path is a
+// file of another kind: gRPC would put its own socket in the place of either.
+void CheckFree(const std::string& host);
 // Throws INVALID_ARGUMENT: a file that cannot be read, a certificate without its key, plaintext
 // where others can listen.
 std::shared_ptr<grpc::ServerCredentials> Credentials(const Listener& listener);

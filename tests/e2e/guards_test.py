@@ -76,6 +76,30 @@ def test_loopback_needs_no_flag(host: str) -> None:
         assert_works(client)
 
 
+@pytest.mark.files
+def test_a_unix_socket_is_taken_once(tmp_path: Path) -> None:
+    host = f"unix:{tmp_path / 'socket'}"
+    with Server(server_binary(), [f"--host={host}"]) as server:
+        assert server.target == host
+        assert "another process listens" in refusal(f"--host={host}")
+        with gradwire.connect(host, timeout=CALL_S) as client:
+            assert_works(client)
+        server.process.kill()
+        server.process.wait()
+    with Server(server_binary(), [f"--host={host}"]), gradwire.connect(host, timeout=CALL_S) as client:
+        assert_works(client)  # what a killed server left behind is no hindrance
+
+
+@pytest.mark.files
+def test_a_file_is_no_unix_socket(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert "no socket" in refusal(f"--host=unix:{file}")
+    assert file.read_text() == "mine"
+    assert "path of a UNIX socket" in refusal("--host=unix:")
+    assert "path of a UNIX socket" in refusal(f"--host=unix:{tmp_path / ('x' * 108)}")
+
+
 def test_plaintext_elsewhere_must_be_wanted() -> None:
     with Server(server_binary(), ["--host=0.0.0.0", "--insecure"]) as server:
         with gradwire.connect(server.target, timeout=CALL_S) as client:
