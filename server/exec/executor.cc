@@ -15,62 +15,101 @@ namespace {
 
 using Tensors = absl::InlinedVector<Tensor, 4>;
 
-// Whether this node is the array's last reader and the buffer is not shared with another array.
-// The node's input and, for the length of the run, `held` hold it.
-bool IsLastUse(const Value& input, const Tensor& held) {
-  return input.slot().use_count() == 1 && held.buffer().use_count() == 2;
-}
+// One operator's call, whoever asks for it.
+struct OpRun {
+  const OpDef& op;
+  Kernel kernel;
+  const Attributes& attributes;
+  Stream& stream;
 
-// The buffer of an input that output 0 may take over; nullptr where there is none.
-BufferPtr Donated(const Node& node, const Tensors& inputs) {
-  if (!node.op().in_place) return nullptr;
-  const TensorSpec& spec = node.output_slot(0)->spec;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
-                      BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);
-    const bool kept = node.recorded() && node.SavesInput(i);
-    if (fits && !kept && IsLastUse(node.inputs()[i], inputs[i])) return inputs[i].buffer();
+  // `spec_of(i)` is the spec of output i; `donates(i)` whether output 0 may take over the buffer of
+  // input i.
+  template <class SpecOf, class Donates>
+  Tensors operator()(const Tensors& inputs, size_t num_outputs, const SpecOf& spec_of,
+                     const Donates& donates) const {
+    Tensors outputs;
+    if (op.alias) {
+      for (size_t i = 0; i < num_outputs; ++i) {
+        outputs.emplace_back(spec_of(i), inputs[i].buffer());
+      }
+      return outputs;
+    }
+    for (size_t i = 0; i < num_outputs; ++i) {
+      BufferPtr donated = i == 0 ? Donated(inputs, spec_of(0), donates) : nullptr;
+      outputs.push_back(donated ? Tensor(spec_of(i), std::move(donated))
+                                : AllocateTensor(stream, spec_of(i)));
+    }
+    KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream);
+    kernel(context);
+    return outputs;
   }
-  return nullptr;
-}
 
-Tensors AllocateOutputs(const Node& node, const Tensors& inputs, Stream& stream) {
-  Tensors outputs;
-  for (size_t i = 0; i < node.num_outputs(); ++i) {
-    const TensorSpec& spec = node.output_slot(static_cast<int>(i))->spec;
-    BufferPtr donated = i == 0 ? Donated(node, inputs) : nullptr;
-    outputs.push_back(donated ? Tensor(spec, std::move(donated)) : AllocateTensor(stream, spec));
+ private:
+  template <class Donates>
+  BufferPtr Donated(const Tensors& inputs, const TensorSpec& spec, const Donates& donates) const {
+    if (!op.in_place) return nullptr;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
+                        BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);
+      if (fits && donates(i)) return inputs[i].buffer();
+    }
+    return nullptr;
   }
-  return outputs;
-}
+};
 
 // Errors of the trace are placed by the verb that traces; a kernel's only here.
-void SayWhere(const Node& node, Error& error) {
-  const Origin& origin = node.origin();
+void SayWhere(const OpDef& op, const Origin& origin, Error& error) {
   std::string where;
   if (origin.command >= 0) where += fmt::format("command {}: ", origin.command);
   if (origin.node >= 0) where += fmt::format("node {} ", origin.node);
   if (!origin.label.empty()) where += fmt::format("'{}' ", origin.label);
-  error.Prefix(fmt::format("{}({}): ", where, node.op().name));
-  error.With("op", std::string(node.op().name));
+  error.Prefix(fmt::format("{}({}): ", where, op.name));
+  error.With("op", std::string(op.name));
   if (origin.command >= 0) error.With("command", std::to_string(origin.command));
   if (origin.node >= 0) error.With("node", std::to_string(origin.node));
   if (!origin.label.empty()) error.With("node_name", origin.label);
 }
 
+// Calls `run`; its errors say where they come from.
+template <class Run>
+void Placed(const OpDef& op, const Origin& origin, const Run& run) {
+  try {
+    run();
+  } catch (Error& error) {
+    if (error.reason().name != reason::kNonFinite.name) SayWhere(op, origin, error);
+    throw;
+  }
+}
+
+void RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream) {
+  Tensors inputs;
+  for (size_t i = 0; i < step.inputs.size(); ++i) {
+    if (step.inputs[i] == kNoArray) {
+      inputs.emplace_back();
+      continue;
+    }
+    Tensor& array = arrays[static_cast<size_t>(step.inputs[i])];
+    inputs.push_back(step.last_use[i] ? std::move(array) : array);
+  }
+  const OpRun run{*step.op, step.kernel, step.attributes, stream};
+  Tensors outputs = run(
+      inputs, step.outputs.size(), [&](size_t i) -> const TensorSpec& { return step.specs[i]; },
+      [&](size_t i) { return step.last_use[i] && inputs[i].buffer().use_count() == 1; });
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (step.outputs[i] != kNoArray) {
+      arrays[static_cast<size_t>(step.outputs[i])] = std::move(outputs[i]);
+    }
+  }
+}
+
 }  // namespace
 
 void Executor::Evaluate(std::span<const Value> values) {
-  Plan plan = MakePlan(values);
+  Schedule schedule = MakeSchedule(values);
   OpClock clock;
-  for (NodePtr& node : plan.nodes) {
+  for (NodePtr& node : schedule) {
     between_ops_();
-    try {
-      clock.Measure(node->op(), [&] { Run(*node); });
-    } catch (Error& error) {
-      if (error.reason().name != reason::kNonFinite.name) SayWhere(*node, error);
-      throw;
-    }
+    Placed(node->op(), node->origin(), [&] { clock.Measure(node->op(), [&] { Run(*node); }); });
     node.reset();
   }
 }
@@ -78,17 +117,18 @@ void Executor::Evaluate(std::span<const Value> values) {
 void Executor::Run(Node& node) {
   Tensors inputs;
   for (const Value& input : node.inputs()) inputs.push_back(input ? input.tensor() : Tensor());
-  Tensors outputs;
-  if (node.op().alias) {
-    for (size_t i = 0; i < node.num_outputs(); ++i) {
-      outputs.emplace_back(node.output_slot(static_cast<int>(i))->spec, inputs[i].buffer());
-    }
-  } else {
-    outputs = AllocateOutputs(node, inputs, stream_);
-    KernelContext context(inputs, std::span(outputs.data(), outputs.size()), node.attributes(),
-                          stream_);
-    KernelOn(node.op(), stream_.device().type)(context);
-  }
+  // Whether this node is the array's last reader and the buffer is not shared with another array:
+  // the node's input and, for the length of the run, `inputs` hold it.
+  const auto donates = [&](size_t i) {
+    const bool kept = node.recorded() && node.SavesInput(i);
+    return !kept && node.inputs()[i].slot().use_count() == 1 && inputs[i].buffer().use_count() == 2;
+  };
+  const OpRun run{node.op(), KernelOn(node.op(), stream_.device().type), node.attributes(),
+                  stream_};
+  Tensors outputs = run(
+      inputs, node.num_outputs(),
+      [&](size_t i) -> const TensorSpec& { return node.output_slot(static_cast<int>(i))->spec; },
+      donates);
   for (size_t i = 0; i < outputs.size(); ++i) {
     Slot& slot = *node.output_slot(static_cast<int>(i));
     slot.tensor = std::move(outputs[i]);
@@ -96,6 +136,15 @@ void Executor::Run(Node& node) {
   }
   if (node.watch() != nullptr) CheckWatch(node, *node.watch(), stream_);
   node.AfterRun();
+}
+
+void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
+  OpClock clock;
+  for (const PlanStep& step : plan.steps) {
+    between_ops_();
+    Placed(*step.op, step.origin,
+           [&] { clock.Measure(*step.op, [&] { RunStep(step, arrays, stream_); }); });
+  }
 }
 
 }  // namespace gradwire

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "backend/backend.h"
 #include "exec/plan.h"
@@ -11,6 +12,8 @@
 
 namespace gradwire {
 
+// An array that no one else holds is freed, or reused for an output, as soon as its last reader has
+// run.
 class Executor : public Evaluator {
  public:
   // `between_ops` is called before each operator and throws to stop: CANCELLED, DEADLINE_EXCEEDED.
@@ -18,9 +21,10 @@ class Executor : public Evaluator {
       : stream_(stream), between_ops_(std::move(between_ops)) {}
 
   // Makes each value ready. On an error some may be, and the graph is only good for being dropped.
-  // An array that no one else holds is freed, or reused for an output, as soon as its last reader
-  // has run.
   void Evaluate(std::span<const Value> values) override;
+
+  // Runs a plan. `arrays`, by number, holds what no step makes, and afterwards what was kept.
+  void Run(const Plan& plan, std::vector<Tensor>& arrays);
 
  private:
   void Run(Node& node);

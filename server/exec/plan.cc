@@ -1,35 +1,69 @@
 #include "exec/plan.h"
 
-#include <algorithm>
-#include <unordered_set>
-
 namespace gradwire {
-namespace {
 
-bool MustRun(const Value& value) {
-  return value && value.node() != nullptr && !value.ready() && !value.node()->has_run();
+PlanBuilder::PlanBuilder(const Schedule& schedule, DeviceType device) {
+  plan_.steps.reserve(schedule.size());
+  for (const NodePtr& node : schedule) {
+    PlanStep step;
+    step.op = &node->op();
+    step.kernel = KernelOn(node->op(), device);
+    step.attributes = node->attributes();
+    step.origin = node->origin();
+    for (const Value& input : node->inputs()) {
+      step.inputs.push_back(input ? NumberOf(input.slot()) : kNoArray);
+    }
+    for (size_t i = 0; i < node->num_outputs(); ++i) {
+      const SlotPtr& slot = node->output_slot(static_cast<int>(i));
+      step.specs.push_back(slot->spec);
+      step.outputs.push_back(NumberOf(slot));
+      made_[static_cast<size_t>(step.outputs.back())] = true;
+    }
+    plan_.steps.push_back(std::move(step));
+  }
 }
 
-}  // namespace
-
-// The order of making is the one that a client can foresee and that keeps memory low: what a
-// derivative computes again (autograd/checkpoint.h) is computed when the walk has come to it.
-Plan MakePlan(std::span<const Value> targets) {
-  Plan plan;
-  std::unordered_set<const Node*> seen;
-  const auto need = [&](const Value& value) {
-    if (MustRun(value) && seen.insert(value.node().get()).second) {
-      plan.nodes.push_back(value.node());
-    }
-  };
-  for (const Value& target : targets) need(target);
-  for (size_t i = 0; i < plan.nodes.size(); ++i) {
-    const NodePtr node = plan.nodes[i];
-    for (const Value& input : node->inputs()) need(input);
+int PlanBuilder::NumberOf(const SlotPtr& slot) {
+  const auto [entry, is_new] = numbers_.try_emplace(slot.get(), static_cast<int>(slots_.size()));
+  if (is_new) {
+    slots_.push_back(slot);
+    made_.push_back(false);
+    kept_.push_back(false);
   }
-  std::sort(plan.nodes.begin(), plan.nodes.end(),
-            [](const NodePtr& a, const NodePtr& b) { return a->serial() < b->serial(); });
-  return plan;
+  return entry->second;
+}
+
+int PlanBuilder::Keep(const SlotPtr& slot) {
+  const int number = NumberOf(slot);
+  kept_[static_cast<size_t>(number)] = true;
+  return number;
+}
+
+std::vector<std::pair<SlotPtr, int>> PlanBuilder::Given() const {
+  std::vector<std::pair<SlotPtr, int>> given;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!made_[i]) given.emplace_back(slots_[i], static_cast<int>(i));
+  }
+  return given;
+}
+
+Plan PlanBuilder::Build() {
+  std::vector<bool> wanted = kept_;
+  for (size_t s = plan_.steps.size(); s-- > 0;) {
+    PlanStep& step = plan_.steps[s];
+    for (int& output : step.outputs) {
+      if (!wanted[static_cast<size_t>(output)]) output = kNoArray;
+    }
+    step.last_use.resize(step.inputs.size(), false);
+    for (size_t i = step.inputs.size(); i-- > 0;) {
+      if (step.inputs[i] == kNoArray) continue;
+      std::vector<bool>::reference later = wanted[static_cast<size_t>(step.inputs[i])];
+      step.last_use[i] = !later;
+      later = true;
+    }
+  }
+  plan_.arrays = static_cast<int>(slots_.size());
+  return std::move(plan_);
 }
 
 }  // namespace gradwire

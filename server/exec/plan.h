@@ -1,22 +1,59 @@
-// What is to run, in which order.
+// What is left of a traced graph when it is to run again, with other arrays of the same specs:
+// operator calls on numbered arrays, with no name, no shape and no derivative left to look up.
 #ifndef GRADWIRE_EXEC_PLAN_H_
 #define GRADWIRE_EXEC_PLAN_H_
 
 #include <span>
+#include <utility>
 #include <vector>
 
-#include "graph/node.h"
+#include "absl/container/flat_hash_map.h"
+#include "exec/schedule.h"
+#include "graph/op.h"
 
 namespace gradwire {
 
-// Nodes in the order of their making, in which each comes after those it reads. Holding the plan
-// holds the nodes.
-struct Plan {
-  std::vector<NodePtr> nodes;
+// Numbers of arrays. Those that no step makes are given to Executor::Run.
+inline constexpr int kNoArray = -1;
+
+struct PlanStep {
+  const OpDef* op = nullptr;
+  Kernel kernel = nullptr;  // null for an alias
+  Attributes attributes;
+  absl::InlinedVector<int, 3> inputs;  // kNoArray where one was left out
+  // Whether the step is the last that reads the input's array, and nobody wants it afterwards.
+  absl::InlinedVector<bool, 3> last_use;
+  Specs specs;                          // of the outputs
+  absl::InlinedVector<int, 1> outputs;  // kNoArray where nobody reads it
+  Origin origin;
 };
 
-// The nodes that must run so that every target is ready. No recursion: graphs may be deep.
-Plan MakePlan(std::span<const Value> targets);
+struct Plan {
+  std::vector<PlanStep> steps;
+  int arrays = 0;
+};
+
+// A plan under construction: arrays are known by their slots.
+class PlanBuilder {
+ public:
+  // Takes the nodes of a schedule that has not run, for `device`.
+  PlanBuilder(const Schedule& schedule, DeviceType device);
+
+  // The number of a slot's array, a new one where the plan has none.
+  int NumberOf(const SlotPtr& slot);
+  // Keeps the array to the end.
+  int Keep(const SlotPtr& slot);
+  // Arrays that no step makes.
+  std::vector<std::pair<SlotPtr, int>> Given() const;
+  // Ends the construction. Steps whose results nobody reads were not in the schedule.
+  Plan Build();
+
+ private:
+  Plan plan_;
+  absl::flat_hash_map<const Slot*, int> numbers_;
+  std::vector<SlotPtr> slots_;  // by number
+  std::vector<bool> made_, kept_;
+};
 
 }  // namespace gradwire
 

@@ -15,7 +15,7 @@ namespace gradwire {
 // The value, computed now if it was not, for the host to read.
 inline Tensor OnHost(const Value& value) {
   Trace& trace = Trace::Current();
-  if (!value.ready()) trace.evaluator().Evaluate(std::array{value});
+  trace.evaluator().Evaluate(std::array{value});
   return OnHost(value.tensor(), trace.stream());
 }
 

@@ -139,7 +139,7 @@ uint64_t Trace::NextSeed() {
   uint64_t z = (random_state_ += 0x9e3779b97f4a7c15u);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
+  return seeds_.emplace_back(z ^ (z >> 31));
 }
 
 TraceScope::TraceScope(Trace& trace) : previous_(std::exchange(current_trace, &trace)) {}

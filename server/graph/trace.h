@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/backend.h"
 #include "graph/op.h"
@@ -16,7 +17,7 @@ namespace gradwire {
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
-  // Makes each value ready().
+  // Makes each value ready(); those that are may be among them.
   virtual void Evaluate(std::span<const Value> values) = 0;
 };
 
@@ -33,6 +34,8 @@ class Trace {
   Evaluator& evaluator() { return evaluator_; }
   // A fresh seed for a random operator, drawn from the session's state.
   uint64_t NextSeed();
+  // Those drawn so far.
+  const std::vector<uint64_t>& seeds() const { return seeds_; }
   // The state, to draw the same seeds again.
   uint64_t& random_state() { return random_state_; }
   bool recording() const { return recording_; }
@@ -48,6 +51,7 @@ class Trace {
   Stream& stream_;
   Evaluator& evaluator_;
   uint64_t& random_state_;
+  std::vector<uint64_t> seeds_;
   bool recording_ = true;
   bool detects_anomalies_ = false;
   Origin origin_;

@@ -22,31 +22,39 @@ void EncodeLater(CommandScope& scope, std::vector<NamedValue> values, Field* fie
   for (auto& [name, value] : values) {
     scope.Answer(value.spec().bytes());
     v1::TensorProto* proto = field->Add();
+    scope.answers.emplace_back(name, value);
     scope.after_commit.push_back([&scope, proto, name = std::move(name), value = value] {
       Encode(name, value.tensor(), scope.session.stream(), proto);
     });
   }
 }
 
+template <class Field>
+std::vector<NamedTensor> TakeAll(const Field& field, CommandScope& scope) {
+  std::vector<NamedTensor> tensors;
+  for (const v1::TensorProto& proto : field) tensors.emplace_back(proto.name(), scope.Take(proto));
+  return tensors;
+}
+
 template <class Proto>
-SeedArg DecodeVector(const std::string& of, const Proto& proto, Stream& stream) {
+SeedArg DecodeVector(const std::string& of, const Proto& proto, CommandScope& scope) {
   SeedArg arg{of, proto.tensor(), std::nullopt};
-  if (proto.has_value()) arg.value = Decode(proto.value(), stream);
+  if (proto.has_value()) arg.value = scope.Take(proto.value());
   return arg;
 }
 
 template <class Field>
-std::vector<SeedArg> DecodeSeeds(const Field& field, Stream& stream) {
+std::vector<SeedArg> DecodeSeeds(const Field& field, CommandScope& scope) {
   std::vector<SeedArg> seeds;
-  for (const v1::Seed& proto : field) seeds.push_back(DecodeVector(proto.root(), proto, stream));
+  for (const v1::Seed& proto : field) seeds.push_back(DecodeVector(proto.root(), proto, scope));
   return seeds;
 }
 
 template <class Field>
-std::vector<SeedArg> DecodeTangents(const Field& field, Stream& stream) {
+std::vector<SeedArg> DecodeTangents(const Field& field, CommandScope& scope) {
   std::vector<SeedArg> tangents;
   for (const v1::Tangent& proto : field) {
-    tangents.push_back(DecodeVector(proto.input(), proto, stream));
+    tangents.push_back(DecodeVector(proto.input(), proto, scope));
   }
   return tangents;
 }
@@ -73,9 +81,13 @@ void CommandScope::Answer(int64_t bytes) {
                           kMaxAnswerBytes, answer_bytes));
 }
 
+Tensor CommandScope::Take(const v1::TensorProto& proto) {
+  const auto decoded = given.find(&proto);
+  return decoded != given.end() ? decoded->second : Decode(proto, session.stream());
+}
+
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response) {
-  EncodeInfos(scope.transaction.Put(DecodeAll(request.tensors(), scope.session.stream()),
-                                    request.requires_grad()),
+  EncodeInfos(scope.transaction.Put(TakeAll(request.tensors(), scope), request.requires_grad()),
               response->mutable_tensors());
 }
 
@@ -96,7 +108,7 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   }
   args.program = request.program();
   args.bindings = {request.bindings().begin(), request.bindings().end()};
-  args.feeds = DecodeAll(request.feeds(), scope.session.stream());
+  args.feeds = TakeAll(request.feeds(), scope);
   args.outputs = Strings(request.outputs());
   args.fetch = Strings(request.fetch());
   args.no_grad = request.no_grad();
@@ -111,7 +123,7 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
 void Backward(CommandScope& scope, const v1::BackwardRequest& request,
               v1::BackwardResponse* response) {
   const BackwardArgs args{Strings(request.roots()),
-                          DecodeSeeds(request.seeds(), scope.session.stream()),
+                          DecodeSeeds(request.seeds(), scope),
                           {request.retain_graph(), request.create_graph()},
                           Strings(request.inputs()),
                           Strings(request.retain_grad()),
@@ -122,7 +134,7 @@ void Backward(CommandScope& scope, const v1::BackwardRequest& request,
 void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
                v1::GradientsResponse* response) {
   const GradientsArgs args{Strings(request.outputs()),
-                           DecodeSeeds(request.seeds(), scope.session.stream()),
+                           DecodeSeeds(request.seeds(), scope),
                            Strings(request.inputs()),
                            Strings(request.names()),
                            {request.retain_graph(), request.create_graph()},
@@ -134,7 +146,7 @@ void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
 void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* response) {
   ProductArgs args = DecodeProduct(request);
   args.outputs = Strings(request.outputs());
-  args.vectors = DecodeTangents(request.tangents(), scope.session.stream());
+  args.vectors = DecodeTangents(request.tangents(), scope);
   for (const v1::Tangent& tangent : request.tangents()) args.inputs.push_back(tangent.input());
   ProductResult result = scope.transaction.Jvp(args);
   EncodeInfos(result.products, response->mutable_tangents());
@@ -145,7 +157,7 @@ void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* re
   ProductArgs args = DecodeProduct(request);
   args.outputs = {request.output()};
   args.inputs = Strings(request.inputs());
-  args.vectors = DecodeTangents(request.vectors(), scope.session.stream());
+  args.vectors = DecodeTangents(request.vectors(), scope);
   ProductResult result = scope.transaction.Hvp(args);
   EncodeInfos(result.products, response->mutable_products());
   EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());

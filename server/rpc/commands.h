@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "gradwire/v1/gradwire.pb.h"
 #include "session/session.h"
 #include "session/transaction.h"
@@ -23,12 +24,18 @@ struct CommandScope {
   Session& session;
   Transaction transaction;
   std::vector<std::function<void()>> after_commit = {};
+  // Arrays that will be in the answer, in its order.
+  std::vector<NamedValue> answers = {};
   int64_t answer_bytes = 0;
+  // The request's arrays, where they are decoded already.
+  absl::flat_hash_map<const v1::TensorProto*, Tensor> given = {};
 
   CommandScope(Session& s, std::function<void()> between_ops)
       : session(s), transaction(s, std::move(between_ops)) {}
   // Counts arrays that the answer will carry. Throws INVALID_ARGUMENT for more than fit a message.
   void Answer(int64_t bytes);
+  // An array of the request on the session's device.
+  Tensor Take(const v1::TensorProto& proto);
 };
 
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response);

@@ -44,8 +44,21 @@ void RunMeasured(CommandScope& scope, PhaseClock& clock,
   clock.Ends(Phase::kEncode);
 }
 
+namespace {
+
+// The arrays are decoded ahead of the verbs that take them, so that they are known by their order.
+void StartRecord(CommandScope& scope, const Repeatable& repeatable) {
+  const auto given = DecodeArrays(repeatable, scope.session.stream());
+  if (!given.has_value()) return;
+  for (size_t i = 0; i < given->size(); ++i) scope.given.emplace(repeatable.arrays[i], (*given)[i]);
+  scope.transaction.Record(repeatable.key, *given);
+}
+
+}  // namespace
+
 void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
-                 google::protobuf::Message* response, std::function<void()> between_ops,
+                 const std::optional<Repeatable>& repeatable, google::protobuf::Message* response,
+                 const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command) {
   if (sequence != 0) {
     if (const std::string* answer = session.replays().Find(sequence, payload)) {
@@ -54,9 +67,14 @@ void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t
     }
   }
   between_ops();
-  {
-    CommandScope scope(session, std::move(between_ops));
-    RunMeasured(scope, clock, command);
+  if (!repeatable || !Repeat(session, *repeatable, clock, between_ops, response)) {
+    CommandScope scope(session, between_ops);
+    const bool recorded = repeatable && session.commands().Wants(repeatable->key);
+    if (recorded) StartRecord(scope, *repeatable);
+    RunMeasured(scope, clock, [&](CommandScope& traced) {
+      command(traced);
+      if (recorded) traced.transaction.Answer(traced.answers, response->SerializeAsString());
+    });
   }
   if (sequence != 0) {
     session.replays().Store(sequence, payload, response->SerializeAsString());

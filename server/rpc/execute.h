@@ -11,6 +11,7 @@
 
 #include "rpc/access.h"
 #include "rpc/commands.h"
+#include "rpc/repeat.h"
 #include "rpc/status.h"
 
 namespace gradwire::rpc {
@@ -33,8 +34,10 @@ void RunMeasured(CommandScope& scope, PhaseClock& clock,
 
 // Runs one command on the strand (where the caller is) and fills `response`: with the remembered
 // answer when `sequence` is not 0 and was answered before for the same payload. Throws.
+// One that is `repeatable` need not be traced each time.
 void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
-                 google::protobuf::Message* response, std::function<void()> between_ops,
+                 const std::optional<Repeatable>& repeatable, google::protobuf::Message* response,
+                 const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command);
 
 template <class Request>
@@ -57,8 +60,8 @@ grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerCont
       access.metrics().Received(Bytes(*request));
       const grpc::Status status = Guard([&] {
         const uint64_t sequence = SequenceOf(*request);
-        ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request), response,
-                    StopWithCall(*context, *session),
+        ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request),
+                    RepeatableOf(*request, *session), response, StopWithCall(*context, *session),
                     [&](CommandScope& scope) { verb(scope, *request, response); });
       });
       access.metrics().Sent(Bytes(*response));

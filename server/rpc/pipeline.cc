@@ -156,8 +156,8 @@ class PipelineReactor final
       poison_.Check(names);
       CheckUnread();
       ExecuteOnce(*session_, clock, request.sequence(), PayloadHash(request.command()),
-                  response.mutable_result(), StopWithCall(*context_, *session_),
-                  [&](CommandScope& scope) {
+                  RepeatableOf(request.command(), *session_), response.mutable_result(),
+                  StopWithCall(*context_, *session_), [&](CommandScope& scope) {
                     Dispatch(scope, request.command(), response.mutable_result());
                   });
     });

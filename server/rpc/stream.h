@@ -79,7 +79,7 @@ class Upload : public grpc::ServerReadReactor<Message> {
 
   void Run(const PhaseClock& clock) {
     const grpc::Status status = Guard([&] {
-      ExecuteOnce(*session_, clock, sequence_, sequence_ == 0 ? 0 : Hash(), response_,
+      ExecuteOnce(*session_, clock, sequence_, sequence_ == 0 ? 0 : Hash(), std::nullopt, response_,
                   StopWithCall(*context_, *session_),
                   [&](CommandScope& scope) { Execute(scope, *response_); });
       Answer();

@@ -50,7 +50,10 @@ ProgramPtr Transaction::FindProgram(const std::string& name) const {
   } else if (const auto found = session_.programs_.find(name); found != session_.programs_.end()) {
     program = found->second;
   }
-  if (program != nullptr) return program;
+  if (program != nullptr) {
+    if (recorder_ != nullptr) recorder_->Saw(name, program);
+    return program;
+  }
   throw Error(reason::kProgramNotFound, fmt::format("there is no program '{}'", name))
       .With("program", name);
 }

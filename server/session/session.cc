@@ -15,7 +15,8 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
       strand_(std::make_shared<Strand>(pool)),
       lease_(std::make_shared<Lease>(options.lease)),
       queue_(std::make_shared<Quota>(options.max_queued, "commands that wait in the session")),
-      random_state_(options.seed) {}
+      random_state_(options.seed),
+      commands_(options.max_plans) {}
 
 void Session::Post(std::function<void()> task) {
   queue_->Take(1);

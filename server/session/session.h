@@ -16,6 +16,7 @@
 #include "backend/quota.h"
 #include "exec/compute_pool.h"
 #include "graph/value.h"
+#include "session/command_cache.h"
 #include "session/program.h"
 #include "session/replay_cache.h"
 
@@ -45,6 +46,7 @@ struct SessionOptions {
   int64_t max_tensors = 0;
   int64_t max_programs = 0;
   int64_t max_queued = 0;  // commands that wait
+  size_t max_plans = 0;    // commands whose plans are kept; none where it is 0
 };
 
 // The lease is thread-safe. All else belongs to the strand: commands post their work to it, and a
@@ -73,6 +75,7 @@ class Session {
   const ComputePool& pool() const { return pool_; }
   Stream& stream() { return *stream_; }
   ReplayCache& replays() { return replays_; }
+  CommandCache& commands() { return commands_; }
   const std::map<std::string, Value>& names() const { return names_; }
   const std::map<std::string, ProgramPtr>& programs() const { return programs_; }
 
@@ -94,6 +97,7 @@ class Session {
   std::map<std::string, ProgramPtr> programs_;
   uint64_t random_state_;
   ReplayCache replays_;
+  CommandCache commands_;
 };
 
 }  // namespace gradwire

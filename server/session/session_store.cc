@@ -73,7 +73,8 @@ Backend& SessionStore::FindBackend(const std::string& device) const {
 SessionOptions SessionStore::OptionsFor(const OpenRequest& request) const {
   SessionOptions options{.max_tensors = limits_.max_tensors,
                          .max_programs = limits_.max_programs,
-                         .max_queued = limits_.max_queued};
+                         .max_queued = limits_.max_queued,
+                         .max_plans = static_cast<size_t>(limits_.max_plans)};
   options.lease = request.lease.count() == 0 ? limits_.default_lease : request.lease;
   if (options.lease.count() < 0 || options.lease > limits_.max_lease) {
     throw Error(reason::kInvalidArgument,

@@ -33,6 +33,7 @@ struct SessionLimits {
   int64_t max_tensors = 1000000;
   int64_t max_programs = 1000;
   int64_t max_queued = 2048;
+  int64_t max_plans = 64;
   // Of all sessions together.
   int64_t max_bytes = 0;
   int64_t max_sessions = 10000;

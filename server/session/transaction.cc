@@ -41,7 +41,7 @@ Transaction::Transaction(Session& session, std::function<void()> between_ops)
     : session_(session),
       random_state_(session.random_state_),
       executor_(*session.stream_, std::move(between_ops)),
-      trace_(*session.stream_, executor_, random_state_),
+      trace_(*session.stream_, *this, random_state_),
       scope_(trace_) {}
 
 Transaction::~Transaction() {
@@ -54,7 +54,9 @@ const Value* Transaction::Find(const std::string& name) const {
     return changed->second.has_value() ? &*changed->second : nullptr;
   }
   const auto found = session_.names_.find(name);
-  return found == session_.names_.end() ? nullptr : &found->second;
+  const Value* value = found == session_.names_.end() ? nullptr : &found->second;
+  if (recorder_ != nullptr) recorder_->Saw(name, value);
+  return value;
 }
 
 const Value& Transaction::Look(const std::string& name) const {
@@ -80,21 +82,27 @@ TensorInfo Transaction::Info(const std::string& name, const Value& value) const 
   return info;
 }
 
+void Transaction::Evaluate(std::span<const Value> values) {
+  if (recorder_ != nullptr) recorder_->WillRead(values);
+  executor_.Evaluate(values);
+}
+
 std::vector<std::string> Transaction::NamesWith(const std::string& prefix) const {
-  std::map<std::string, bool> bound;
+  std::set<std::string> names;
   const auto starts = [&](const std::string& name) { return name.starts_with(prefix); };
   for (auto it = session_.names_.lower_bound(prefix);
        it != session_.names_.end() && starts(it->first); ++it) {
-    bound[it->first] = true;
+    names.insert(it->first);
   }
+  if (recorder_ != nullptr) recorder_->Saw(prefix, {names.begin(), names.end()});
   for (auto it = changes_.lower_bound(prefix); it != changes_.end() && starts(it->first); ++it) {
-    bound[it->first] = it->second.has_value();
+    if (it->second.has_value()) {
+      names.insert(it->first);
+    } else {
+      names.erase(it->first);
+    }
   }
-  std::vector<std::string> names;
-  for (const auto& [name, is_bound] : bound) {
-    if (is_bound) names.push_back(name);
-  }
-  return names;
+  return {names.begin(), names.end()};
 }
 
 NamedValue Transaction::Target(const std::string& name, const Value& value) {
@@ -224,7 +232,15 @@ void Transaction::Commit() {
   for (const auto& [name, value] : changes_) {
     if (value.has_value()) targets.push_back(*value);
   }
+  if (recorder_ != nullptr) {
+    recorder_->Before(MakeSchedule(targets), changes_, trace_.seeds(), *session_.stream_);
+  }
   executor_.Evaluate(targets);
+  Apply();
+  if (recorder_ != nullptr) session_.commands_.Store(recorder_->key(), recorder_->After(changes_));
+}
+
+void Transaction::Apply() {
   for (auto& [name, value] : changes_) {
     if (value.has_value()) {
       session_.names_[name] = value->WithoutTrace();

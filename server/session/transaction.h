@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 #include "graph/trace.h"
 #include "session/optimizer.h"
 #include "session/program.h"
+#include "session/recorder.h"
 #include "session/trace_nodes.h"
 
 namespace gradwire {
@@ -114,12 +116,12 @@ struct StepArgs {
 };
 
 // Not thread-safe: lives on the session's strand. Tensors handed in are on the session's device.
-class Transaction {
+class Transaction : private Evaluator {
  public:
   // `between_ops` is called before each operator and throws to stop.
   Transaction(Session& session, std::function<void()> between_ops);
   // Without Commit: as if nothing had happened.
-  ~Transaction();
+  ~Transaction() override;
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
 
@@ -154,6 +156,16 @@ class Transaction {
   // Runs what was traced, then binds. Afterwards fetched values are ready.
   void Commit();
 
+  // Before the first verb: has the transaction kept under `key` by its commit, in the session's
+  // cache, if it can be. `given` are the request's arrays.
+  void Record(std::string key, std::vector<Tensor> given);
+  // After the last verb of one that is recorded: the arrays of its answer, and the rest of it.
+  void Answer(std::vector<NamedValue> fetched, std::string answer);
+  // In place of verbs and Commit: what a recorded transaction did, with other arrays given. Returns
+  // those that it answers, or nothing where the session is not as it was.
+  std::optional<std::vector<NamedTensor>> Repeat(const CachedCommand& command,
+                                                 const std::vector<Tensor>& given);
+
  private:
   const Value* Find(const std::string& name) const;
   const Value& Look(const std::string& name) const;
@@ -179,6 +191,12 @@ class Transaction {
   // Throws INVALID_ARGUMENT for a program that is another's VJP.
   void RequireNoVjpOf(const std::string& name) const;
 
+  // For what the trace itself reads.
+  void Evaluate(std::span<const Value> values) override;
+  // The arrays behind `command.reads`; none where the session is not as it was.
+  std::optional<std::vector<Value>> Match(const CachedCommand& command) const;
+  // Binds what was computed.
+  void Apply();
   // Throws QUOTA_EXCEEDED when more names or programs would be bound than the session may have.
   void CheckCounts() const;
 
@@ -190,6 +208,7 @@ class Transaction {
   std::vector<NodePtr> freed_;
   uint64_t random_state_;
   Executor executor_;
+  std::unique_ptr<Recorder> recorder_;
   Trace trace_;
   TraceScope scope_;
   bool committed_ = false;

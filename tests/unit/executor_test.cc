@@ -103,10 +103,10 @@ TEST_F(ExecutorTest, PlanPutsEachNodeOnceAndAfterWhatItReads) {
   const Value b = Call("exectest::Plain", {a});
   const Value c = Call("exectest::Plain", {a, b});
   const Value d = Call("exectest::Plain", {c, a, b});
-  const Plan plan = MakePlan(std::array{d, b});
-  EXPECT_EQ(plan.nodes, (std::vector<NodePtr>{a.node(), b.node(), c.node(), d.node()}));
+  const Schedule plan = MakeSchedule(std::array{d, b});
+  EXPECT_EQ(plan, (std::vector<NodePtr>{a.node(), b.node(), c.node(), d.node()}));
   EXPECT_EQ(bench_.Read(d)[0], 1 + 1 + 2 + 4);
-  EXPECT_TRUE(MakePlan(std::array{d, b}).nodes.empty());
+  EXPECT_TRUE(MakeSchedule(std::array{d, b}).empty());
 }
 
 TEST_F(ExecutorTest, RunsOnlyWhatTheTargetsNeed) {

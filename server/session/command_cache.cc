@@ -1,0 +1,40 @@
+#include "session/command_cache.h"
+
+namespace gradwire {
+namespace {
+
+// A training loop settles in its second step, when the optimizer's state is there. What still
+// changes after so many records is not worth them.
+constexpr int kMaxRecords = 8;
+
+}  // namespace
+
+CachedCommandPtr CommandCache::Find(const std::string& key) {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return found->second->command;
+}
+
+bool CommandCache::Wants(const std::string& key) {
+  if (!enabled()) return false;
+  if (const auto found = by_key_.find(key); found != by_key_.end()) {
+    return found->second->recorded < kMaxRecords;
+  }
+  entries_.push_front({key, nullptr, 0});
+  by_key_[entries_.front().key] = entries_.begin();
+  if (entries_.size() > capacity_) {
+    by_key_.erase(entries_.back().key);
+    entries_.pop_back();
+  }
+  return false;
+}
+
+void CommandCache::Store(const std::string& key, CachedCommandPtr command) {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return;
+  found->second->command = std::move(command);
+  ++found->second->recorded;
+}
+
+}  // namespace gradwire

@@ -1,0 +1,189 @@
+#include "session/recorder.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+#include "autograd/backward.h"
+#include "backend/on_host.h"
+
+namespace gradwire {
+namespace {
+
+// Of arrays whose elements decide a shape; the cache keeps them alive.
+constexpr size_t kMaxContentBytes = size_t{1} << 16;
+
+// Arrays that must be there before any of `values` can be computed.
+std::vector<SlotPtr> Sources(std::span<const Value> values) {
+  std::vector<SlotPtr> sources;
+  std::vector<Value> pending(values.begin(), values.end());
+  absl::flat_hash_set<const Node*> seen;
+  while (!pending.empty()) {
+    const Value value = std::move(pending.back());
+    pending.pop_back();
+    if (!value) continue;
+    if (value.ready()) {
+      sources.push_back(value.slot());
+    } else if (seen.insert(value.node().get()).second) {
+      const Values& inputs = value.node()->inputs();
+      pending.insert(pending.end(), inputs.begin(), inputs.end());
+    }
+  }
+  return sources;
+}
+
+bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
+
+}  // namespace
+
+Recorder::Recorder(std::string key, std::vector<Tensor> given)
+    : key_(std::move(key)), first_serial_(Node::LastSerial()), given_(std::move(given)) {}
+
+std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
+  const auto found = read_of_.find(slot);
+  if (found == read_of_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Recorder::Saw(const std::string& name, const Value* value) {
+  if (!names_.insert(name).second) return;
+  if (value == nullptr) {
+    command_->names.push_back({name, std::nullopt});
+    return;
+  }
+  if (value->grad_fn() != nullptr) Refuse();
+  std::optional<size_t> read = ReadOf(value->slot().get());
+  if (!read) {
+    read = reads_.size();
+    reads_.push_back(value->slot());
+    read_of_[value->slot().get()] = *read;
+    CachedCommand::Read& seen = command_->reads.emplace_back();
+    seen.spec = value->spec();
+    if (value->leaf() != nullptr) seen.leaf = value->leaf()->name;
+  }
+  command_->names.push_back({name, read});
+}
+
+void Recorder::Saw(const std::string& prefix, const std::vector<std::string>& names) {
+  command_->listings.push_back({prefix, names});
+}
+
+void Recorder::Saw(const std::string& name, const ProgramPtr& program) {
+  command_->programs.emplace_back(name, program);
+}
+
+void Recorder::WillRead(std::span<const Value> values) {
+  for (const SlotPtr& source : Sources(values)) {
+    if (const auto read = ReadOf(source.get())) {
+      if (source->tensor.bytes() > kMaxContentBytes) Refuse();
+      command_->reads[*read].contents = source->tensor.buffer();
+    }
+    if (std::any_of(given_.begin(), given_.end(), [&](const Tensor& given) {
+          return given.buffer() == source->tensor.buffer();
+        })) {
+      Refuse();
+    }
+  }
+}
+
+void Recorder::Answer(std::vector<std::pair<std::string, Value>> fetched, std::string answer) {
+  fetched_ = std::move(fetched);
+  command_->answer = std::move(answer);
+}
+
+size_t Recorder::ResultOf(const Value& value, PlanBuilder& builder) {
+  const auto known = std::find(results_.begin(), results_.end(), value.slot());
+  if (known != results_.end()) return static_cast<size_t>(known - results_.begin());
+  results_.push_back(value.slot());
+  CachedCommand::Result& result = command_->results.emplace_back();
+  result.read = ReadOf(value.slot().get());
+  if (!result.read) {
+    result.number = builder.Keep(value.slot());
+    if (value.leaf() != nullptr) result.leaf = value.leaf()->name;
+    result.node = value.grad_fn();
+    result.index = value.index();
+  }
+  return results_.size() - 1;
+}
+
+void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, Stream& stream) {
+  command_->given.assign(given_.size(), kNoArray);
+  command_->seeds.assign(seeds.size(), kNoArray);
+  for (const auto& [slot, number] : builder.Given()) {
+    if (slot->state != Slot::State::kReady) return Refuse();
+    if (const auto read = ReadOf(slot.get())) {
+      command_->reads[*read].number = number;
+      continue;
+    }
+    const auto given = std::find_if(given_.begin(), given_.end(), [&](const Tensor& tensor) {
+      return tensor.buffer() == slot->tensor.buffer();
+    });
+    if (given != given_.end()) {
+      int& known = command_->given[static_cast<size_t>(given - given_.begin())];
+      if (known != kNoArray) return Refuse();
+      known = number;
+      continue;
+    }
+    if (slot->spec == TensorSpec{DType::kInt64, {1}} && !seeds.empty()) {
+      const auto element = static_cast<uint64_t>(*OnHost(slot->tensor, stream).data<int64_t>());
+      const auto seed = std::find(seeds.begin(), seeds.end(), element);
+      if (seed != seeds.end()) {
+        command_->seeds[static_cast<size_t>(seed - seeds.begin())] = number;
+        continue;
+      }
+    }
+    command_->constants.emplace_back(number, slot->tensor);
+  }
+  // A seed that went elsewhere would be the same again.
+  for (const int number : command_->seeds) {
+    if (number == kNoArray) Refuse();
+  }
+}
+
+void Recorder::Before(const Schedule& schedule,
+                      const std::map<std::string, std::optional<Value>>& changes,
+                      const std::vector<uint64_t>& seeds, Stream& stream) {
+  if (!possible_ || std::any_of(schedule.begin(), schedule.end(), IsWatched)) return Refuse();
+  PlanBuilder builder(schedule, stream.device().type);
+  for (const auto& [name, value] : changes) {
+    std::optional<size_t> result;
+    if (value.has_value()) result = ResultOf(*value, builder);
+    command_->bindings.push_back({name, result});
+  }
+  for (const auto& [name, value] : fetched_) {
+    command_->fetched.emplace_back(name, builder.Keep(value.slot()));
+  }
+  Number(builder, seeds, stream);
+  command_->plan = builder.Build();
+}
+
+// Whether the graph behind a bound result may be shared by all later runs: none of it is from
+// before, all of it is used up, and its leaves are the session's.
+bool Recorder::IsUsedUp(const Value& value,
+                        const std::map<std::string, std::optional<Value>>& changes) {
+  for (const NodePtr& node : GraphBehind(std::array{value})) {
+    if (node->serial() <= first_serial_ || !node->freed()) return false;
+  }
+  for (const Value& leaf : LeavesOf(std::array{value})) {
+    const auto found = std::find_if(reads_.begin(), reads_.end(),
+                                    [&](const SlotPtr& read) { return read->leaf == leaf.leaf(); });
+    if (found == reads_.end()) return false;
+    const auto index = static_cast<size_t>(found - reads_.begin());
+    CachedCommand::Read& read = command_->reads[index];
+    read.known_leaf = leaf.leaf();
+    read.rebound = std::all_of(command_->names.begin(), command_->names.end(),
+                               [&](const CachedCommand::Name& name) {
+                                 return name.read != index || changes.contains(name.name);
+                               });
+  }
+  return true;
+}
+
+CachedCommandPtr Recorder::After(const std::map<std::string, std::optional<Value>>& changes) {
+  for (const auto& [name, value] : changes) {
+    if (!possible_) break;
+    if (value.has_value() && value->grad_fn() != nullptr && !IsUsedUp(*value, changes)) Refuse();
+  }
+  return possible_ ? std::move(command_) : nullptr;
+}
+
+}  // namespace gradwire

@@ -1,0 +1,66 @@
+// Notes what a transaction reads and what it comes to, as a CachedCommand.
+#ifndef GRADWIRE_SESSION_RECORDER_H_
+#define GRADWIRE_SESSION_RECORDER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "backend/backend.h"
+#include "session/command_cache.h"
+
+namespace gradwire {
+
+// Follows one transaction from its first verb to its commit. Lives on the session's strand.
+class Recorder {
+ public:
+  // `given`: the arrays of the request, in its order.
+  Recorder(std::string key, std::vector<Tensor> given);
+
+  const std::string& key() const { return key_; }
+
+  // What the trace looked at: a name of the session (null where it is unbound), the names with a
+  // prefix, a program, and elements.
+  void Saw(const std::string& name, const Value* value);
+  void Saw(const std::string& prefix, const std::vector<std::string>& names);
+  void Saw(const std::string& name, const ProgramPtr& program);
+  void WillRead(std::span<const Value> values);
+
+  // What is to be answered, once all verbs are traced.
+  void Answer(std::vector<std::pair<std::string, Value>> fetched, std::string answer);
+  // Before the traced nodes run: `changes` are the session's, `seeds` those drawn.
+  void Before(const Schedule& schedule, const std::map<std::string, std::optional<Value>>& changes,
+              const std::vector<uint64_t>& seeds, Stream& stream);
+  // After. Null where the command cannot be cached.
+  CachedCommandPtr After(const std::map<std::string, std::optional<Value>>& changes);
+
+ private:
+  std::optional<size_t> ReadOf(const Slot* slot) const;
+  void Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, Stream& stream);
+  size_t ResultOf(const Value& value, PlanBuilder& builder);
+  bool IsUsedUp(const Value& value, const std::map<std::string, std::optional<Value>>& changes);
+  // Gives up.
+  void Refuse() { possible_ = false; }
+
+  const std::string key_;
+  const uint64_t first_serial_;
+  const std::vector<Tensor> given_;
+  std::shared_ptr<CachedCommand> command_ = std::make_shared<CachedCommand>();
+  std::vector<SlotPtr> reads_;  // by index of command_->reads
+  absl::flat_hash_map<const Slot*, size_t> read_of_;
+  absl::flat_hash_set<std::string> names_;
+  std::vector<std::pair<std::string, Value>> fetched_;
+  std::vector<SlotPtr> results_;  // by index of command_->results
+  bool possible_ = true;
+};
+
+}  // namespace gradwire
+
+#endif  // GRADWIRE_SESSION_RECORDER_H_
