@@ -23,8 +23,8 @@ Schedule MakeSchedule(std::span<const Value> targets) {
   };
   for (const Value& target : targets) need(target);
   for (size_t i = 0; i < nodes.size(); ++i) {
-    const NodePtr node = nodes[i];
-    for (const Value& input : node->inputs()) need(input);
+    const Values& inputs = nodes[i]->inputs();
+    for (const Value& input : inputs) need(input);
   }
   std::sort(nodes.begin(), nodes.end(),
             [](const NodePtr& a, const NodePtr& b) { return a->serial() < b->serial(); });

@@ -42,9 +42,11 @@ def run(setting: Setting) -> Result:
             session.run([pb.ForwardRequest(program="chain", outputs=[out], no_grad=True)])
 
         def both() -> None:
-            seed = pb.Seed(root=out, tensor="x")
-            backward = pb.BackwardRequest(roots=[out], seeds=[seed])
-            session.run([pb.ForwardRequest(program="chain", outputs=[out]), backward, pb.ZeroGradRequest()])
+            # The gradient is bound, so that it is computed: what nobody can see is not.
+            gradients = pb.GradientsRequest(
+                outputs=[out], seeds=[pb.Seed(root=out, tensor="x")], inputs=["w"], names=["gradient"]
+            )
+            session.run([pb.ForwardRequest(program="chain", outputs=[out]), gradients])
 
         def torch_chain() -> torch.Tensor:
             y = x
@@ -57,8 +59,7 @@ def run(setting: Setting) -> Result:
                 torch_chain()
 
         def torch_both() -> None:
-            torch.autograd.backward(torch_chain(), x)
-            w.grad = None
+            torch.autograd.grad(torch_chain(), w, x)
 
         forward_row = alternate("forward", forward, torch_forward, metric="seconds an operator", limit=0.5)
         both_row = alternate("forward and backward", both, torch_both, metric="seconds an operator", limit=0.5)
