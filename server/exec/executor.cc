@@ -15,6 +15,9 @@ namespace {
 
 using Tensors = absl::InlinedVector<Tensor, 4>;
 
+// Of one plan. A model whose weights are made by operators has them as constants then.
+constexpr int64_t kMaxFoldedBytes = int64_t{1} << 30;
+
 // One operator's call, whoever asks for it.
 struct OpRun {
   const OpDef& op;
@@ -145,6 +148,24 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
     Placed(*step.op, step.origin,
            [&] { clock.Measure(*step.op, [&] { RunStep(step, arrays, stream_); }); });
   }
+}
+
+NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {
+  Folding folding = SplitConstant(plan, constants);
+  if (folding.bytes > kMaxFoldedBytes || folding.constant.steps.empty()) return constants;
+  std::vector<Tensor> arrays(static_cast<size_t>(plan.arrays));
+  for (const auto& [number, tensor] : constants) arrays[static_cast<size_t>(number)] = tensor;
+  try {
+    Run(folding.constant, arrays);
+  } catch (const Error&) {
+    return constants;  // no room: each run computes them
+  }
+  plan = std::move(folding.rest);
+  NumberedTensors needed;
+  for (const int number : folding.needed) {
+    needed.emplace_back(number, arrays[static_cast<size_t>(number)]);
+  }
+  return needed;
 }
 
 }  // namespace gradwire

@@ -26,6 +26,11 @@ class Executor : public Evaluator {
   // Runs a plan. `arrays`, by number, holds what no step makes, and afterwards what was kept.
   void Run(const Plan& plan, std::vector<Tensor>& arrays);
 
+  // Runs the steps that read nothing but `constants` and what such steps make, and takes them out
+  // of the plan: what the others read of it comes to the constants. Nothing where these would take
+  // too much memory.
+  NumberedTensors Fold(Plan& plan, NumberedTensors constants);
+
  private:
   void Run(Node& node);
 

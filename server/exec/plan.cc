@@ -1,5 +1,7 @@
 #include "exec/plan.h"
 
+#include <algorithm>
+
 namespace gradwire {
 
 PlanBuilder::PlanBuilder(const Schedule& schedule, DeviceType device) {
@@ -63,7 +65,42 @@ Plan PlanBuilder::Build() {
     }
   }
   plan_.arrays = static_cast<int>(slots_.size());
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    if (kept_[i]) plan_.kept.push_back(static_cast<int>(i));
+  }
   return std::move(plan_);
+}
+
+Folding SplitConstant(const Plan& plan, const NumberedTensors& constants) {
+  Folding folding;
+  folding.constant.arrays = folding.rest.arrays = plan.arrays;
+  folding.rest.kept = plan.kept;
+  std::vector<bool> constant(static_cast<size_t>(plan.arrays)), needed(constant.size());
+  for (const auto& [number, tensor] : constants) constant[static_cast<size_t>(number)] = true;
+  for (const PlanStep& step : plan.steps) {
+    const bool folds = std::all_of(step.inputs.begin(), step.inputs.end(), [&](int input) {
+      return input == kNoArray || constant[static_cast<size_t>(input)];
+    });
+    if (!folds) {
+      folding.rest.steps.push_back(step);
+      for (const int input : step.inputs) {
+        if (input != kNoArray) needed[static_cast<size_t>(input)] = true;
+      }
+      continue;
+    }
+    PlanStep& folded = folding.constant.steps.emplace_back(step);
+    std::fill(folded.last_use.begin(), folded.last_use.end(), false);
+    for (size_t i = 0; i < step.outputs.size(); ++i) {
+      if (step.outputs[i] == kNoArray) continue;
+      constant[static_cast<size_t>(step.outputs[i])] = true;
+      folding.bytes += step.specs[i].bytes();
+    }
+  }
+  for (const int number : plan.kept) needed[static_cast<size_t>(number)] = true;
+  for (size_t i = 0; i < constant.size(); ++i) {
+    if (constant[i] && needed[i]) folding.needed.push_back(static_cast<int>(i));
+  }
+  return folding;
 }
 
 }  // namespace gradwire

@@ -28,10 +28,22 @@ struct PlanStep {
   Origin origin;
 };
 
+using NumberedTensors = std::vector<std::pair<int, Tensor>>;
+
 struct Plan {
   std::vector<PlanStep> steps;
   int arrays = 0;
+  std::vector<int> kept;  // arrays that are wanted afterwards
 };
+
+// A plan in two: steps that depend on constants only, and the rest.
+struct Folding {
+  Plan constant;
+  Plan rest;
+  int64_t bytes = 0;        // of what `constant` makes
+  std::vector<int> needed;  // the constants that `rest` reads, and those that are kept
+};
+Folding SplitConstant(const Plan& plan, const NumberedTensors& constants);
 
 // A plan under construction: arrays are known by their slots.
 class PlanBuilder {

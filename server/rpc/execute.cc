@@ -67,7 +67,9 @@ void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t
     }
   }
   between_ops();
-  if (!repeatable || !Repeat(session, *repeatable, clock, between_ops, response)) {
+  const bool repeated = repeatable && Repeat(session, *repeatable, clock, between_ops, response);
+  if (repeatable) clock.metrics().Planned(repeated);
+  if (!repeated) {
     CommandScope scope(session, between_ops);
     const bool recorded = repeatable && session.commands().Wants(repeatable->key);
     if (recorded) StartRecord(scope, *repeatable);

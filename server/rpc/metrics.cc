@@ -145,6 +145,12 @@ Metrics::Metrics(const SessionStore& store)
   for (size_t i = 0; i < phases_.size(); ++i) {
     phases_[i] = &phases.Add({{"phase", kPhaseNames[i]}}, kSeconds);
   }
+  auto& plans = prometheus::BuildCounter()
+                    .Name("gradwire_plans_total")
+                    .Help("Commands that compute: run from a cached plan, or traced")
+                    .Register(*registry_);
+  plans_cached_ = &plans.Add({{"plan", "cached"}});
+  plans_traced_ = &plans.Add({{"plan", "traced"}});
   auto& bytes = prometheus::BuildCounter()
                     .Name("gradwire_message_bytes_total")
                     .Help("Bytes of messages")

@@ -40,6 +40,8 @@ class Metrics {
     phases_[static_cast<size_t>(phase)]->Observe(Seconds(time));
   }
   void Called(const std::string& verb, const grpc::Status& status, Clock::duration time);
+  // A command that computes, and whether its plan was there.
+  void Planned(bool cached) { (cached ? plans_cached_ : plans_traced_)->Increment(); }
   // Bytes of messages.
   void Received(size_t bytes) { received_->Increment(static_cast<double>(bytes)); }
   void Sent(size_t bytes) { sent_->Increment(static_cast<double>(bytes)); }
@@ -64,6 +66,8 @@ class Metrics {
   };
   std::map<std::string, Verb> verbs_;
   std::array<prometheus::Histogram*, kPhases> phases_;
+  prometheus::Counter* plans_cached_;
+  prometheus::Counter* plans_traced_;
   prometheus::Counter* received_;
   prometheus::Counter* sent_;
   std::unique_ptr<prometheus::Exposer> exposer_;
@@ -79,6 +83,7 @@ class PhaseClock {
     metrics_.Observe(phase, now - began_);
     began_ = now;
   }
+  Metrics& metrics() { return metrics_; }
 
  private:
   Metrics& metrics_;

@@ -60,9 +60,9 @@ struct CachedCommand {
   std::vector<Listing> listings;
   std::vector<std::pair<std::string, ProgramPtr>> programs;
 
-  std::vector<int> given;                         // numbers of the arrays in the request, in order
-  std::vector<int> seeds;                         // numbers of seeds, in the order of drawing
-  std::vector<std::pair<int, Tensor>> constants;  // that the trace made
+  std::vector<int> given;     // numbers of the arrays in the request, in order
+  std::vector<int> seeds;     // numbers of seeds, in the order of drawing
+  NumberedTensors constants;  // that the trace made
   Plan plan;
 
   std::vector<Result> results;

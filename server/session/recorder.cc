@@ -178,12 +178,15 @@ bool Recorder::IsUsedUp(const Value& value,
   return true;
 }
 
-CachedCommandPtr Recorder::After(const std::map<std::string, std::optional<Value>>& changes) {
+CachedCommandPtr Recorder::After(const std::map<std::string, std::optional<Value>>& changes,
+                                 Executor& executor) {
   for (const auto& [name, value] : changes) {
     if (!possible_) break;
     if (value.has_value() && value->grad_fn() != nullptr && !IsUsedUp(*value, changes)) Refuse();
   }
-  return possible_ ? std::move(command_) : nullptr;
+  if (!possible_) return nullptr;
+  command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
+  return std::move(command_);
 }
 
 }  // namespace gradwire

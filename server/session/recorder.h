@@ -14,6 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "backend/backend.h"
+#include "exec/executor.h"
 #include "session/command_cache.h"
 
 namespace gradwire {
@@ -38,8 +39,10 @@ class Recorder {
   // Before the traced nodes run: `changes` are the session's, `seeds` those drawn.
   void Before(const Schedule& schedule, const std::map<std::string, std::optional<Value>>& changes,
               const std::vector<uint64_t>& seeds, Stream& stream);
-  // After. Null where the command cannot be cached.
-  CachedCommandPtr After(const std::map<std::string, std::optional<Value>>& changes);
+  // After. Computes with `executor` what is the same in each run. Null where the command cannot be
+  // cached.
+  CachedCommandPtr After(const std::map<std::string, std::optional<Value>>& changes,
+                         Executor& executor);
 
  private:
   std::optional<size_t> ReadOf(const Slot* slot) const;

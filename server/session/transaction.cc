@@ -237,7 +237,8 @@ void Transaction::Commit() {
   }
   executor_.Evaluate(targets);
   Apply();
-  if (recorder_ != nullptr) session_.commands_.Store(recorder_->key(), recorder_->After(changes_));
+  if (recorder_ != nullptr)
+    session_.commands_.Store(recorder_->key(), recorder_->After(changes_, executor_));
 }
 
 void Transaction::Apply() {

@@ -14,6 +14,8 @@ import unittest
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx.backend.base
 import pytest
 
 import onnx_table
@@ -64,6 +66,36 @@ def _describe(error: object) -> str:
     return f"{kind}: {' '.join(lines[:3])}"[:300]
 
 
+def _bits(value: object) -> object:
+    """What two equal outputs have in common, down to the sign of zero."""
+    if isinstance(value, (list, tuple)):
+        return [_bits(item) for item in value]
+    if not isinstance(value, np.ndarray) or value.dtype == object:
+        return str(value)
+    return value.dtype.str, value.shape, value.tobytes()
+
+
+def _repeating_backend() -> type[onnx.backend.base.Backend]:
+    """Ours, with each model run three times: the third time the server runs the plan that it kept of the second."""
+    from gradwire.onnx_backend import GradwireBackend
+
+    class Repeating(GradwireBackend):
+        @classmethod
+        def prepare(cls, *arguments: object, **options: object) -> onnx.backend.base.BackendRep:
+            prepared = super().prepare(*arguments, **options)
+            once = prepared.run
+
+            def thrice(*inputs: object, **more: object) -> tuple[object, ...]:
+                first, _, third = (once(*inputs, **more) for _ in range(3))
+                assert _bits(first) == _bits(third), "the plan gives other bits than the trace"
+                return first
+
+            prepared.run = thrice
+            return prepared
+
+    return Repeating
+
+
 def run_suite() -> dict[str, Outcome]:
     """Runs the CPU tests, in order of name; their outcomes by name."""
     os.environ.setdefault("GRADWIRE_SERVER", str(ROOT / "build" / "release" / "gradwire-server"))
@@ -71,9 +103,7 @@ def run_suite() -> dict[str, Outcome]:
     os.environ["ONNX_HOME"] = str(ROOT / "build" / "onnx_home")
     import onnx.backend.test
 
-    from gradwire.onnx_backend import GradwireBackend
-
-    cases = onnx.backend.test.BackendTest(GradwireBackend, __name__).test_cases
+    cases = onnx.backend.test.BackendTest(_repeating_backend(), __name__).test_cases
     recorder = _Recorder()
     for case in cases.values():
         for name in sorted(unittest.TestLoader().getTestCaseNames(case)):

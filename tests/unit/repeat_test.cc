@@ -330,6 +330,21 @@ TEST_F(RepeatTest, AFailedRepeatChangesNothing) {
   EXPECT_TRUE(Both(TrainingStep({1, 1})));
 }
 
+TEST_F(RepeatTest, WhatIsTheSameEachTimeIsComputedOnce) {
+  PutInts("shape", {3});
+  // out = x + 2 * (ones(shape) + ones(shape)), of which x alone is given.
+  const std::vector<NodeDef> nodes = {
+      Node("ConstantOfShape", {"shape"}, "zeros"), Node("Exp", {"zeros"}, "ones"),
+      Node("Add", {"ones", "ones"}, "twos"), Node("Add", {"twos", "twos"}, "fours"),
+      Node("Add", {"x", "fours"}, "out")};
+  for (int i = 0; i < 3; ++i) Both(Evaluation("fold", nodes, {1, 2, float(i)}));
+  const CachedCommandPtr command = cached().commands().Find("fold");
+  ASSERT_NE(command, nullptr);
+  EXPECT_EQ(command->plan.steps.size(), 1u);
+  EXPECT_EQ(command->constants.size(), 1u);
+  EXPECT_TRUE(Both(Evaluation("fold", nodes, {5, 6, 7})));
+}
+
 TEST_F(RepeatTest, TheLeastRecentlyUsedPlanIsForgotten) {
   const std::vector<NodeDef> nodes = {Node("Neg", {"x"}, "out")};
   for (int i = 0; i < 3; ++i) Both(Evaluation("first", nodes, {1}));
