@@ -73,7 +73,7 @@ class RepeatTest : public ::testing::Test {
   }
 
   // Evaluates nodes on x, given with the request; fetches `out` and binds nothing.
-  static Request Evaluation(const std::string& key, std::vector<NodeDef> nodes,
+  static Request Evaluation(const std::string& key, const std::vector<NodeDef>& nodes,
                             const std::vector<float>& x) {
     return {key,
             [nodes](Transaction& t, const std::vector<Tensor>& given) {
