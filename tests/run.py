@@ -29,7 +29,7 @@ class Outcome:
 
 
 # What PyTorch judges of single operators, besides what needs no PyTorch.
-GRADCHECK = ("gradients", "gradcheck", "gradient_edges", "kinks", "products")
+GRADCHECK = ("gradients", "gradcheck", "gradient_edges", "torch_kinks", "products")
 
 
 def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") -> list[str]:
