@@ -60,9 +60,10 @@ struct CachedCommand {
   std::vector<Listing> listings;
   std::vector<std::pair<std::string, ProgramPtr>> programs;
 
-  std::vector<int> given;     // numbers of the arrays in the request, in order
-  std::vector<int> seeds;     // numbers of seeds, in the order of drawing
-  NumberedTensors constants;  // that the trace made
+  std::vector<int> given;                     // numbers of the arrays in the request, in order
+  size_t draws = 0;                           // of seeds
+  std::vector<std::pair<int, size_t>> seeds;  // numbers of seeds, and of which draw
+  NumberedTensors constants;                  // that the trace made
   Plan plan;
 
   std::vector<Result> results;

@@ -1,6 +1,7 @@
 #include "session/recorder.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/container/flat_hash_set.h"
 #include "autograd/backward.h"
@@ -29,6 +30,16 @@ std::vector<SlotPtr> Sources(std::span<const Value> values) {
     }
   }
   return sources;
+}
+
+// What is computed again draws what was drawn.
+std::vector<uint64_t> EachOnce(const std::vector<uint64_t>& drawn) {
+  std::vector<uint64_t> seeds;
+  std::set<uint64_t> seen;
+  for (const uint64_t seed : drawn) {
+    if (seen.insert(seed).second) seeds.push_back(seed);
+  }
+  return seeds;
 }
 
 bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
@@ -107,7 +118,6 @@ size_t Recorder::ResultOf(const Value& value, PlanBuilder& builder) {
 
 void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, Stream& stream) {
   command_->given.assign(given_.size(), kNoArray);
-  command_->seeds.assign(seeds.size(), kNoArray);
   for (const auto& [slot, number] : builder.Given()) {
     if (slot->state != Slot::State::kReady) return Refuse();
     if (const auto read = ReadOf(slot.get())) {
@@ -127,21 +137,22 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
       const auto element = static_cast<uint64_t>(*OnHost(slot->tensor, stream).data<int64_t>());
       const auto seed = std::find(seeds.begin(), seeds.end(), element);
       if (seed != seeds.end()) {
-        command_->seeds[static_cast<size_t>(seed - seeds.begin())] = number;
+        command_->seeds.emplace_back(number, static_cast<size_t>(seed - seeds.begin()));
         continue;
       }
     }
     command_->constants.emplace_back(number, slot->tensor);
   }
   // A seed that went elsewhere would be the same again.
-  for (const int number : command_->seeds) {
-    if (number == kNoArray) Refuse();
-  }
+  std::set<size_t> found;
+  for (const auto& [number, draw] : command_->seeds) found.insert(draw);
+  if (found.size() != seeds.size()) Refuse();
+  command_->draws = seeds.size();
 }
 
 void Recorder::Before(const Schedule& schedule,
                       const std::map<std::string, std::optional<Value>>& changes,
-                      const std::vector<uint64_t>& seeds, Stream& stream) {
+                      const std::vector<uint64_t>& drawn, Stream& stream) {
   if (!possible_ || std::any_of(schedule.begin(), schedule.end(), IsWatched)) return Refuse();
   PlanBuilder builder(schedule, stream.device().type);
   for (const auto& [name, value] : changes) {
@@ -152,7 +163,7 @@ void Recorder::Before(const Schedule& schedule,
   for (const auto& [name, value] : fetched_) {
     command_->fetched.emplace_back(name, builder.Keep(value.slot()));
   }
-  Number(builder, seeds, stream);
+  Number(builder, EachOnce(drawn), stream);
   command_->plan = builder.Build();
 }
 

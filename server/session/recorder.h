@@ -36,9 +36,9 @@ class Recorder {
 
   // What is to be answered, once all verbs are traced.
   void Answer(std::vector<std::pair<std::string, Value>> fetched, std::string answer);
-  // Before the traced nodes run: `changes` are the session's, `seeds` those drawn.
+  // Before the traced nodes run: `changes` are the session's, `drawn` the seeds.
   void Before(const Schedule& schedule, const std::map<std::string, std::optional<Value>>& changes,
-              const std::vector<uint64_t>& seeds, Stream& stream);
+              const std::vector<uint64_t>& drawn, Stream& stream);
   // After. Computes with `executor` what is the same in each run. Null where the command cannot be
   // cached.
   CachedCommandPtr After(const std::map<std::string, std::optional<Value>>& changes,

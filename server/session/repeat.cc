@@ -77,10 +77,12 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
   }
   for (size_t i = 0; i < given.size(); ++i) give(command.given[i], given[i]);
   for (const auto& [number, tensor] : command.constants) give(number, tensor);
-  for (const int number : command.seeds) {
+  std::vector<Tensor> seeds;
+  for (size_t i = 0; i < command.draws; ++i) {
     const auto seed = static_cast<int64_t>(trace_.NextSeed());
-    give(number, IntVector(std::array{seed}).tensor());
+    seeds.push_back(IntVector(std::array{seed}).tensor());
   }
+  for (const auto& [number, draw] : command.seeds) give(number, seeds[draw]);
 
   std::vector<Value> results;
   for (const CachedCommand::Result& result : command.results) {

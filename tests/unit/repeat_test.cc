@@ -84,23 +84,36 @@ class RepeatTest : public ::testing::Test {
   }
 
   // loss = sum((w * x)^2), with dropout where asked for; one step of Adam.
-  static Request TrainingStep(const std::vector<float>& x, bool dropout = false) {
-    return {
-        dropout ? "train with dropout" : "train",
-        [dropout](Transaction& t, const std::vector<Tensor>& given) {
-          std::vector<NodeDef> nodes = {Node("Mul", {"w", "x"}, "y")};
-          if (dropout) nodes.push_back(Node("Dropout", {"y", "ratio", "training"}, "d"));
-          const std::string last = nodes.back().outputs[0];
-          nodes.push_back(Node("Mul", {last, last}, "yy"));
-          nodes.push_back(Node("ReduceSum", {"yy"}, "loss"));
-          ForwardArgs args{
-              .nodes = nodes, .feeds = {{"x", given[0]}}, .outputs = {"loss"}, .fetch = {"loss"}};
-          auto fetched = t.Forward(std::move(args)).fetched;
-          t.Backward({.roots = {"loss"}});
-          t.Step({.optimizer = Adam{.lr = 0.125}, .zero_grad = true});
-          return fetched;
-        },
-        {x}};
+  static Request TrainingStep(const std::vector<float>& x, bool dropout = false,
+                              int checkpoint = 0) {
+    return {dropout ? "train with dropout" : "train",
+            [dropout, checkpoint](Transaction& t, const std::vector<Tensor>& given) {
+              std::vector<NodeDef> nodes = {Node("Mul", {"w", "x"}, "y")};
+              if (dropout) nodes.push_back(Node("Dropout", {"y", "ratio", "training"}, "d"));
+              const std::string last = nodes.back().outputs[0];
+              nodes.push_back(Node("Mul", {last, last}, "yy"));
+              nodes.push_back(Node("ReduceSum", {"yy"}, "loss"));
+              ForwardArgs args{.nodes = nodes,
+                               .feeds = {{"x", given[0]}},
+                               .outputs = {"loss"},
+                               .fetch = {"loss"},
+                               .checkpoint = checkpoint};
+              auto fetched = t.Forward(std::move(args)).fetched;
+              t.Backward({.roots = {"loss"}});
+              t.Step({.optimizer = Adam{.lr = 0.125}, .zero_grad = true});
+              return fetched;
+            },
+            {x}};
+  }
+
+  // What Dropout takes, from a vector of one.
+  static Request ScalarRatio() {
+    return {"ratio", [](Transaction& t, const std::vector<Tensor>&) {
+              t.Forward({.nodes = {Node("Squeeze", {"ratio"}, "ratio"),
+                                   Node("Cast", {"ratio"}, "training", {{"to", int64_t{9}}})},
+                         .outputs = {"ratio", "training"}});
+              return std::vector<NamedValue>();
+            }};
   }
 
   Session& cached() { return cached_; }
@@ -175,16 +188,21 @@ TEST_F(RepeatTest, ATrainingLoopIsTracedUntilItsOptimizerHasState) {
 TEST_F(RepeatTest, RandomNumbersGoOn) {
   Put("w", std::vector<float>(64, 1), true);
   Put("ratio", {0.5f}, false);
-  Request prepare{"prepare", [](Transaction& t, const std::vector<Tensor>&) {
-                    t.Forward({.nodes = {Node("Squeeze", {"ratio"}, "ratio"),
-                                         Node("Cast", {"ratio"}, "training", {{"to", int64_t{9}}})},
-                               .outputs = {"ratio", "training"}});
-                    return std::vector<NamedValue>();
-                  }};
-  Both(prepare);
+  Both(ScalarRatio());
   int repeated = 0;
   for (int i = 0; i < 6; ++i) {
     repeated += Both(TrainingStep(std::vector<float>(64, float(i)), /*dropout=*/true));
+  }
+  EXPECT_EQ(repeated, 4);
+}
+
+TEST_F(RepeatTest, WhatIsComputedAgainDrawsTheSameNumbers) {
+  Put("w", std::vector<float>(64, 1), true);
+  Put("ratio", {0.5f}, false);
+  Both(ScalarRatio());
+  int repeated = 0;
+  for (int i = 0; i < 6; ++i) {
+    repeated += Both(TrainingStep(std::vector<float>(64, float(i)), /*dropout=*/true, 2));
   }
   EXPECT_EQ(repeated, 4);
 }
