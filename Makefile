@@ -9,7 +9,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 2097152); \
                                      print m < 1 ? 1 : m < n ? m : n}' /proc/meminfo)
 TEST := $(PYTHON) tests/run.py
 
-.PHONY: help setup stubs configure build demo load soak run lint format docs clean
+.PHONY: help setup stubs configure build demo load load-table soak run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
 .PHONY: test-asan test-tsan image-check bench
 
@@ -47,6 +47,10 @@ LOAD := scripts/load.sh build/$(PRESET)
 load: TARGETS = gradwire-server gradwire-bench
 load: build  ## a load test with a report and plots (LOAD_FLAGS=... of gradwire-bench)
 	@$(LOAD) build/load $(LOAD_FLAGS)
+
+load-table: TARGETS = gradwire-server gradwire-bench
+load-table: build  ## measures the README's table of what one server holds (2.5 minutes)
+	@$(PYTHON) scripts/load_table.py build/$(PRESET)
 
 soak: TARGETS = gradwire-server gradwire-bench
 soak: build  ## ten minutes of it, with clients that die: no wrong answer, no growth of memory

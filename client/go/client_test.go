@@ -326,7 +326,6 @@ func TestAProgramIsLoadedAndRun(t *testing.T) {
 	must(t, err)
 	equal(t, description.GetProgram().GetParameters(), []string{"scale/k"})
 	must(t, session.UnloadProgram(ctx, "scale"))
-	request.Sequence = 0
 	_, err = session.Forward(ctx, request)
 	isError(t, err, gradwire.ErrProgramNotFound)
 }

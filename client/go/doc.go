@@ -1,10 +1,10 @@
 // Package gradwire is a client of a gradwire server: tensor compute with gradients over gRPC.
 //
 // A Client is a connection, a Session an isolated namespace of tensors on the server. The verbs have the names, and
-// take and give the messages, of gradwire.proto (package pb, made from it): a request may leave SessionID and Sequence
-// empty. Arrays of any size go in and out by chunks:
+// take and give the messages, of gradwire.proto (package pb, made from it). A request may leave SessionId and Sequence
+// empty; it is not changed, and sent again it is a new command. Arrays of any size go in and out by chunks:
 //
-//	client, err := gradwire.Dial("127.0.0.1:50051")
+//	client, err := gradwire.Dial("127.0.0.1:50051") // WithTLS, WithToken
 //	...
 //	defer client.Close()
 //	session, err := client.OpenSession(ctx, gradwire.SessionOptions{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -23,6 +24,8 @@ type Error struct {
 	// Metadata has the details, each key where it applies: command, node, node_name, op, tensor, program, limit, used,
 	// requested.
 	Metadata map[string]string
+	// RetryAfter is the time after which the server thinks another attempt worth while, or 0.
+	RetryAfter time.Duration
 }
 
 // For errors.Is: an Error matches the one of its reason.
@@ -43,6 +46,7 @@ var (
 	ErrGraphFreed        = &Error{Code: codes.FailedPrecondition, Reason: "GRAPH_FREED"}
 	ErrSequenceReused    = &Error{Code: codes.AlreadyExists, Reason: "SEQUENCE_REUSED"}
 	ErrDependencyFailed  = &Error{Code: codes.FailedPrecondition, Reason: "DEPENDENCY_FAILED"}
+	ErrUnauthenticated   = &Error{Code: codes.Unauthenticated, Reason: "UNAUTHENTICATED"}
 	ErrQuotaExceeded     = &Error{Code: codes.ResourceExhausted, Reason: "QUOTA_EXCEEDED"}
 	ErrOutOfMemory       = &Error{Code: codes.ResourceExhausted, Reason: "OUT_OF_MEMORY"}
 	ErrCancelled         = &Error{Code: codes.Canceled, Reason: "CANCELLED"}
@@ -72,21 +76,20 @@ func (e *Error) Is(target error) bool {
 	return ok && other.Reason != "" && other.Reason == e.Reason
 }
 
-// fromError makes an *Error of what a stub returned, and nil of nil.
+// fromError makes an *Error of what a stub returned. What is no error of a call, nil or a file's, it leaves as it is.
 func fromError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if ours, ok := err.(*Error); ok {
-		return ours
-	}
 	s, ok := status.FromError(err)
 	if !ok {
-		s = status.FromContextError(err)
+		if s = status.FromContextError(err); s.Code() == codes.Unknown {
+			return err
+		}
 	}
 	result := &Error{Code: s.Code(), Message: s.Message()}
 	for _, detail := range s.Proto().GetDetails() {
-		result.addInfo(detail.GetTypeUrl(), detail.GetValue())
+		result.addDetail(detail.GetTypeUrl(), detail.GetValue())
 	}
 	result.nameByCode()
 	return result
@@ -100,15 +103,18 @@ func fromStatus(serialized []byte) error {
 	}
 	result := &Error{Code: codes.Code(s.GetCode()), Message: s.GetMessage()}
 	for _, detail := range s.GetDetails() {
-		result.addInfo(detail.GetTypeUrl(), detail.GetValue())
+		result.addDetail(detail.GetTypeUrl(), detail.GetValue())
 	}
 	return result
 }
 
-func (e *Error) addInfo(typeURL string, value []byte) {
-	info := &pb.ErrorInfo{}
-	if strings.HasSuffix(typeURL, "/google.rpc.ErrorInfo") && proto.Unmarshal(value, info) == nil {
+func (e *Error) addDetail(typeURL string, value []byte) {
+	info, retry := &pb.ErrorInfo{}, &pb.RetryInfo{}
+	switch {
+	case strings.HasSuffix(typeURL, "/google.rpc.ErrorInfo") && proto.Unmarshal(value, info) == nil:
 		e.Reason, e.Metadata = info.GetReason(), info.GetMetadata()
+	case strings.HasSuffix(typeURL, "/google.rpc.RetryInfo") && proto.Unmarshal(value, retry) == nil:
+		e.RetryAfter = retry.GetRetryDelay().AsDuration()
 	}
 }
 

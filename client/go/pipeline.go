@@ -6,8 +6,6 @@ import (
 	"io"
 	"sync"
 
-	"google.golang.org/grpc/metadata"
-
 	"gradwire/pb"
 )
 
@@ -49,7 +47,7 @@ func (p *Pending) answer(result *pb.CommandResult, err error) {
 
 // Pipeline opens a pipeline, which lives as long as ctx, or until Close.
 func (s *Session) Pipeline(ctx context.Context) (*Pipeline, error) {
-	stream, err := s.client.stub.Pipeline(metadata.AppendToOutgoingContext(ctx, "gradwire-session", s.id))
+	stream, err := s.client.stub.Pipeline(s.client.outgoing(ctx, s.id))
 	if err != nil {
 		return nil, fromError(err)
 	}

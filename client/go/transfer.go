@@ -27,51 +27,69 @@ func (s *Session) PutArrays(ctx context.Context, requiresGrad bool, arrays ...Ar
 	}
 	sequence := s.next()
 	var response *pb.PutResponse
-	err := try(ctx, s.id, func(ctx context.Context) error {
+	err := s.client.try(ctx, s.id, func(ctx context.Context) error {
 		stream, err := s.client.stub.PutStream(ctx)
 		if err != nil {
 			return err
 		}
-		chunk := &pb.PutChunk{SessionId: s.id, Sequence: sequence}
-		for _, array := range arrays {
-			chunk.Name, chunk.RequiresGrad = array.Name, requiresGrad
-			chunk.Spec = &pb.TensorSpec{Dims: array.Dims, DataType: int32(array.Type)}
-			if err := sendChunks(stream, chunk, array.Data); err != nil {
-				return err
+		response, err = upload[pb.PutChunk, pb.PutResponse](stream, func(send func(*pb.PutChunk) error) error {
+			chunk := &pb.PutChunk{SessionId: s.id, Sequence: sequence}
+			for _, array := range arrays {
+				chunk.Name, chunk.RequiresGrad = array.Name, requiresGrad
+				chunk.Spec = &pb.TensorSpec{Dims: array.Dims, DataType: int32(array.Type)}
+				err := split(array.Data, func(part []byte) error {
+					chunk.Data = part
+					err := send(chunk)
+					chunk = &pb.PutChunk{}
+					return err
+				})
+				if err != nil {
+					return err
+				}
 			}
-			chunk = &pb.PutChunk{}
-		}
-		response, err = stream.CloseAndRecv()
+			return nil
+		})
 		return err
 	})
 	return response.GetTensors(), err
 }
 
-// sendChunks sends data, the first part of it in the message that is given.
-func sendChunks(stream pb.Gradwire_PutStreamClient, chunk *pb.PutChunk, data []byte) error {
+// uploader is a client's side of a call that takes a stream of messages.
+type uploader[Message, Response any] interface {
+	Send(*Message) error
+	CloseAndRecv() (*Response, error)
+}
+
+// upload sends what messages makes, and returns the answer.
+func upload[Message, Response any](
+	stream uploader[Message, Response], messages func(send func(*Message) error) error,
+) (*Response, error) {
+	// A call that ended early is io.EOF here; its answer says why.
+	if err := messages(stream.Send); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return stream.CloseAndRecv()
+}
+
+// split gives data to take in parts of a message's size, at least one.
+func split(data []byte, take func(part []byte) error) error {
 	for first := true; first || len(data) > 0; first = false {
 		size := len(data)
 		if size > chunkBytes {
 			size = chunkBytes
 		}
-		chunk.Data, data = data[:size], data[size:]
-		if err := stream.Send(chunk); errors.Is(err, io.EOF) {
-			_, err = stream.CloseAndRecv() // The call has ended early: this says why.
-			return err
-		} else if err != nil {
+		if err := take(data[:size]); err != nil {
 			return err
 		}
-		chunk = &pb.PutChunk{}
+		data = data[size:]
 	}
 	return nil
 }
 
 // FetchArrays returns arrays of any size, in the order of names.
 func (s *Session) FetchArrays(ctx context.Context, names ...string) ([]Array, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // Ends a stream that is not read to its end.
 	var arrays []Array
-	err := try(ctx, s.id, func(ctx context.Context) error {
+	err := s.client.try(ctx, s.id, func(ctx context.Context) error {
 		stream, err := s.client.stub.FetchStream(ctx, &pb.FetchRequest{SessionId: s.id, Names: names})
 		if err != nil {
 			return err
@@ -120,45 +138,4 @@ func assemble(stream pb.Gradwire_FetchStreamClient, count int) ([]Array, error) 
 		return nil, malformed("tensors are missing")
 	}
 	return arrays, nil
-}
-
-// ProgramOptions say how a program's parameters are bound.
-type ProgramOptions struct {
-	// Trainable makes initializers leaves that collect gradients.
-	Trainable bool
-	// ParameterPrefix of their names; the program's name and "/" where nil.
-	ParameterPrefix *string
-}
-
-// LoadProgram loads a serialized ONNX model of any size under a name. Fails with ErrInvalidModel.
-func (s *Session) LoadProgram(
-	ctx context.Context, program string, model []byte, options ProgramOptions,
-) (*pb.ProgramInfo, error) {
-	sequence := s.next()
-	var response *pb.LoadProgramResponse
-	err := try(ctx, s.id, func(ctx context.Context) error {
-		stream, err := s.client.stub.LoadProgram(ctx)
-		if err != nil {
-			return err
-		}
-		request := &pb.LoadProgramRequest{
-			SessionId: s.id, Sequence: sequence, Program: program,
-			Trainable: options.Trainable, ParameterPrefix: options.ParameterPrefix,
-		}
-		for rest := model; ; request = (&pb.LoadProgramRequest{}) {
-			size := len(rest)
-			if size > chunkBytes {
-				size = chunkBytes
-			}
-			request.Data, rest = rest[:size], rest[size:]
-			if err := stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			} else if err != nil || len(rest) == 0 {
-				break
-			}
-		}
-		response, err = stream.CloseAndRecv()
-		return err
-	})
-	return response.GetProgram(), err
 }

@@ -23,8 +23,9 @@ def test_the_source_is_formatted_and_vetted(go: dict[str, str]) -> None:
     output(["go", "vet", "gradwire/..."], **go)
 
 
-def test_the_clients_own_tests_pass(go: dict[str, str], server: Server) -> None:
-    print(output(["go", "test", "-count=1", "-timeout=5m", "gradwire/..."], GRADWIRE_TARGET=server.target, **go))
+def test_the_clients_own_tests_pass(go: dict[str, str], server: Server, secured: dict[str, str]) -> None:
+    command = ["go", "test", "-count=1", "-timeout=5m", "gradwire/..."]
+    print(output(command, GRADWIRE_TARGET=server.target, **secured, **go))
 
 
 def test_the_scenario_gives_the_numbers_of_the_python_client(

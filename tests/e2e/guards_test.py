@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from certificates import make as make_certificates
 import gradwire
 from conftest import server_binary
 from gradwire import commands, errors
@@ -32,17 +33,7 @@ def digest(token: str) -> str:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, and a server's and a client's certificate that it signed, made for this run."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    openssl(*new, "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
-    for name in ("server", "client"):
-        signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-x509", "-addext", "subjectAltName=DNS:gradwire.test,IP:127.0.0.1"]
-        openssl(*new, *signed, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def tls_flags(folder: Path) -> list[str]:
@@ -236,6 +227,15 @@ def test_a_session_id_of_the_clients_choice(server: Server, client: gradwire.Cli
     for short in ("0", "0" * 31, "g" * 32, "0" * 33):
         with pytest.raises(errors.InvalidArgument):
             client.unary("OpenSession", pb.OpenSessionRequest(session_id=short))
+
+
+def test_clients_that_share_a_session_do_not_take_each_others_numbers(session: gradwire.Session) -> None:
+    """The same command from another client is no retry."""
+    session.put({"x": np.ones(1)})
+    doubling = commands.forward([commands.node("Add", ["x", "x"], ["x"])])
+    for client in [gradwire.Session(session.client, session.id, "cpu") for _ in range(3)]:
+        client.run([doubling])
+    assert session.fetch(["x"])[0].tolist() == [8]
 
 
 # ---------------------------------------------------------------- quotas

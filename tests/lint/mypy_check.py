@@ -8,7 +8,7 @@ import sources
 
 CLIENT = sources.ROOT / "client" / "python"
 # From which folder, where the imports start, besides the client; and what.
-TARGETS = [("client/python", "gradwire"), ("tests/lint", "."), ("tests", "run.py"), ("tests/clients", ".")]
+TARGETS = [("client/python", "gradwire"), ("tests/lint", "."), ("tests", "run.py"), ("tests/common", "."), ("tests/clients", ".")]
 
 
 def check() -> list[str]:
@@ -18,7 +18,7 @@ def check() -> list[str]:
         done = subprocess.run(
             [sys.executable, "-m", "mypy", "--no-error-summary", "--strict", target,
              f"--config-file={CLIENT / 'pyproject.toml'}", f"--cache-dir={sources.ROOT / 'build' / 'mypy'}"],
-            cwd=sources.ROOT / folder, env={**os.environ, "MYPYPATH": str(CLIENT)},
+            cwd=sources.ROOT / folder, env={**os.environ, "MYPYPATH": f"{CLIENT}:{sources.ROOT / 'tests' / 'common'}"},
             capture_output=True, text=True,
         )  # fmt: skip
         output = (done.stdout + done.stderr).splitlines()

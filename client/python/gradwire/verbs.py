@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -33,7 +34,8 @@ class Verbs:
         self.id = session_id
         self.device = device
         self._lock = threading.RLock()
-        self._sequence = 0
+        # Numbers begin anywhere, so that clients that share a session do not take each other's.
+        self._sequence = secrets.randbits(48)
 
     def _before_call(self) -> None:
         """Sends what waits. `Session` has such work."""
