@@ -84,8 +84,10 @@ namespace {
 constexpr int kUsageError = 2;
 
 // Large blocks that are freed go back to the system only when much is free: taking them anew costs
-// more than the copies they are for.
+// more than the copies they are for. Small ones come from few arenas: with one a thread, each keeps
+// what the others could use, and a busy server grows for minutes.
 void KeepFreedMemory() {
+  mallopt(M_ARENA_MAX, 2);
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 16 << 20);
