@@ -11,7 +11,7 @@ TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo load load-table soak run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
-.PHONY: test-asan test-tsan image-check bench
+.PHONY: test-asan test-tsan image-check bench cuda cuda-bundle test-cuda test-cuda-host
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,13 +61,29 @@ run: build  ## serve until Ctrl-C
 
 test:  ## everything; ends with 'N passed, N failed'
 	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp build/deploy.stamp || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops e2e onnx random gradients clients deploy
+	@$(TEST) build tools lint unit ops cuda nvcc e2e onnx random gradients clients deploy
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit
 
 test-ops: stubs  ## operators against their oracles
 	@$(TEST) build ops
+
+cuda: build/cuda/build.ninja  ## build the CUDA library, for sm_80, sm_90 and sm_100
+	cmake --build --preset cuda -j $(JOBS) --target gradwire_cuda
+
+build/cuda/build.ninja: CMakePresets.json | setup
+	cmake --preset cuda
+
+cuda-bundle: TARGETS = gradwire_op_tests
+cuda-bundle: build cuda  ## pack what test-cuda needs on a machine with a GPU
+	@scripts/cuda_bundle.sh
+
+test-cuda:  ## operators on the first GPU; needs no package, but what cuda-bundle packed
+	@scripts/test_cuda.sh
+
+test-cuda-host: stubs  ## the CUDA backend without a GPU: its kernels as plain C++, and that nvcc builds them
+	@$(TEST) build cuda nvcc
 
 test-e2e: stubs  ## a server and the Python client
 	@$(TEST) build e2e

@@ -10,8 +10,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -24,6 +26,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/library.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "exec/compute_pool.h"
@@ -55,6 +59,8 @@ ABSL_FLAG(int, metrics_port, -1,
 ABSL_FLAG(bool, log_calls, false, "Write a line about each call to the log.");
 ABSL_FLAG(std::string, probe, "",
           "Ask the plaintext listener at HOST:PORT whether it serves; exit with 0 if so.");
+ABSL_FLAG(std::string, cuda_library, gradwire::cuda::kLibraryName,
+          "The CUDA backend: a path, or a name to look for; empty means no CUDA.");
 ABSL_FLAG(int, threads, 0, "CPUs to compute on; 0 takes those that the process may use.");
 ABSL_FLAG(int64_t, max_message_bytes, int64_t{64} << 20, "Bytes that one message may have.");
 ABSL_FLAG(int64_t, max_bytes, 0, "Bytes of tensor memory in all; 0 means no limit.");
@@ -108,12 +114,43 @@ std::chrono::milliseconds Milliseconds(absl::Duration duration) {
   return std::chrono::milliseconds(absl::ToInt64Milliseconds(duration));
 }
 
-// Blocks until SIGINT or SIGTERM, which every thread has blocked since before it was started.
-int WaitForSignal(const sigset_t& signals) {
-  int signal = 0;
-  sigwait(&signals, &signal);
-  return signal;
+// Waits for SIGINT or SIGTERM, which every thread has blocked since before it was started; calls
+// `meanwhile` each second.
+int WaitForSignal(const sigset_t& signals, const std::function<void()>& meanwhile) {
+  constexpr timespec kPeriod{.tv_sec = 1, .tv_nsec = 0};
+  while (true) {
+    const int signal = sigtimedwait(&signals, nullptr, &kPeriod);
+    if (signal > 0) return signal;
+    meanwhile();
+  }
 }
+
+// The health of each GPU is that of a service by its name, "cuda:0". One that breaks down is told
+// of once.
+class DeviceWatch {
+ public:
+  DeviceWatch(const SessionStore& store, grpc::HealthCheckServiceInterface& health)
+      : store_(store), health_(health) {
+    for (const auto& backend : store.backends()) SetHealth(*backend, true);
+  }
+  void Look() {
+    for (const auto& backend : store_.backends()) {
+      const std::string problem = backend->problem();
+      if (problem.empty() || !broken_.insert(backend.get()).second) continue;
+      spdlog::error("{} broke down: {}", backend->device().name(), problem);
+      SetHealth(*backend, false);
+    }
+  }
+
+ private:
+  void SetHealth(const Backend& backend, bool serves) {
+    if (backend.device().type == DeviceType::kCpu) return;
+    health_.SetServingStatus(backend.device().name(), serves);
+  }
+  const SessionStore& store_;
+  grpc::HealthCheckServiceInterface& health_;
+  std::set<const Backend*> broken_;
+};
 
 SessionLimits Limits() {
   SessionLimits limits;
@@ -217,6 +254,31 @@ std::unique_ptr<grpc::Server> ServeCalls(const rpc::Listener& listener, rpc::Ser
   return server;
 }
 
+struct Devices {
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::string missing;
+};
+
+Devices OpenDevices() {
+  Devices devices;
+  devices.backends.push_back(std::make_unique<CpuBackend>());
+  const std::string path = absl::GetFlag(FLAGS_cuda_library);
+  if (path.empty()) {
+    devices.missing = "no CUDA: --cuda_library is empty";
+    return devices;
+  }
+  cuda::Gpus gpus = cuda::OpenGpus(path);
+  devices.missing = std::move(gpus.missing);
+  for (size_t i = 0; i < gpus.drivers.size(); ++i) {
+    devices.backends.push_back(std::make_unique<cuda::CudaBackend>(
+        static_cast<int>(i), std::move(gpus.drivers[i]), *devices.backends.front()));
+    const DeviceDescription gpu = devices.backends.back()->Describe();
+    spdlog::info("cuda:{}: {}, {} MiB, {}", i, gpu.description, gpu.memory_bytes >> 20,
+                 gpu.library);
+  }
+  return devices;
+}
+
 int Serve(const sigset_t& signals) {
   SessionLimits limits = Limits();
   std::optional<rpc::Tokens> tokens;
@@ -226,9 +288,8 @@ int Serve(const sigset_t& signals) {
   }
   const int wanted = absl::GetFlag(FLAGS_threads);
   ComputePool pool(wanted > 0 ? wanted : AvailableCpus());
-  std::vector<std::unique_ptr<Backend>> backends;
-  backends.push_back(std::make_unique<CpuBackend>());
-  SessionStore store(std::move(backends), pool, limits);
+  Devices devices = OpenDevices();
+  SessionStore store(std::move(devices.backends), pool, limits, std::move(devices.missing));
   rpc::Metrics metrics(store);
   const rpc::Access access(store, metrics, std::move(tokens));
   rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes));
@@ -241,7 +302,8 @@ int Serve(const sigset_t& signals) {
   const auto server = ServeCalls(ListenerFlags(), service, metrics);
   if (server == nullptr) return EXIT_FAILURE;
 
-  const int signal = WaitForSignal(signals);
+  DeviceWatch watch(store, *server->GetHealthCheckService());
+  const int signal = WaitForSignal(signals, [&] { watch.Look(); });
   spdlog::info("{}: no new sessions; running calls may finish", strsignal(signal));
   Drain(*server, health.get(), store, pool);
   return EXIT_SUCCESS;

@@ -42,6 +42,8 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "lint": [sys.executable, "tests/lint/run.py", f"--xml={xml}", f"--preset={preset}"],
         "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
+        "cuda": [str(binaries / "gradwire_cuda_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
+        "nvcc": [*pytest, "-rs", "tests/cuda"],
         "e2e": [*pytest, "tests/e2e"],
         "onnx": [
             *pytest,
@@ -63,6 +65,8 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
 TARGETS = {
     "unit": "gradwire_unit_tests",
     "ops": "gradwire_op_tests",
+    "cuda": "gradwire_cuda_tests",
+    "nvcc": "gradwire-server",
     "e2e": "gradwire-server",
     "onnx": "gradwire-server",
     "random": "gradwire-server",
@@ -79,6 +83,8 @@ PARTS = [
     "lint",
     "unit",
     "ops",
+    "cuda",
+    "nvcc",
     "e2e",
     "onnx",
     "random",

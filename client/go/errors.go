@@ -49,6 +49,7 @@ var (
 	ErrUnauthenticated   = &Error{Code: codes.Unauthenticated, Reason: "UNAUTHENTICATED"}
 	ErrQuotaExceeded     = &Error{Code: codes.ResourceExhausted, Reason: "QUOTA_EXCEEDED"}
 	ErrOutOfMemory       = &Error{Code: codes.ResourceExhausted, Reason: "OUT_OF_MEMORY"}
+	ErrDeviceFailed      = &Error{Code: codes.Unavailable, Reason: "DEVICE_FAILED"}
 	ErrCancelled         = &Error{Code: codes.Canceled, Reason: "CANCELLED"}
 	ErrDeadlineExceeded  = &Error{Code: codes.DeadlineExceeded, Reason: "DEADLINE_EXCEEDED"}
 	ErrShuttingDown      = &Error{Code: codes.Unavailable, Reason: "SHUTTING_DOWN"}

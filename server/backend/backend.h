@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "backend/box.h"
 #include "core/tensor.h"
 
 namespace gradwire {
@@ -21,9 +22,11 @@ struct MemoryStats {
 };
 
 struct DeviceDescription {
-  std::string description;  // the processor or GPU
-  std::string library;      // compute libraries with versions
-  int threads = 0;          // CPU threads a command may use; 0 elsewhere
+  std::string description;   // the processor or GPU
+  std::string library;       // compute libraries with versions
+  int threads = 0;           // CPU threads a command may use; 0 elsewhere
+  int64_t memory_bytes = 0;  // of the device's own memory; 0 on a CPU
+  std::string capability;    // of a GPU: "9.0"
 };
 
 // One session's ordered queue of work on a device, and its account. Not thread-safe but for
@@ -39,9 +42,17 @@ class Stream {
   virtual void Upload(const void* host, Buffer& to, size_t bytes) = 0;
   // Waits for the queue, then copies to the host.
   virtual void Download(const Buffer& from, void* host, size_t bytes) = 0;
+  // In queue order, on arrays in the device's memory: sets bytes to zero; copies the elements of a
+  // box, each of `width` bytes (1, 2, 4 or 8), from where its first one is read to where it goes.
+  // The arrays do not overlap.
+  virtual void Zero(void* to, size_t bytes) = 0;
+  virtual void Copy(const Box& box, size_t width, const void* from, void* to) = 0;
   // Waits until all queued work is done.
   virtual void Synchronize() = 0;
   virtual const std::shared_ptr<Quota>& quota() const = 0;
+  // A stream of host memory that books with the same quota: this one where the host reads and
+  // writes the device's memory.
+  virtual Stream& host() { return *this; }
 };
 
 // A device. Thread-safe; lives as long as the server.
@@ -52,6 +63,8 @@ class Backend {
   virtual DeviceDescription Describe() const = 0;
   virtual std::unique_ptr<Stream> NewStream(std::shared_ptr<Quota> quota) = 0;
   virtual MemoryStats memory() const = 0;
+  // Why nothing can run on the device any more; empty while it can.
+  virtual std::string problem() const { return {}; }
 };
 
 // A tensor of uninitialised memory on the stream's device.

@@ -3,20 +3,28 @@
 #define GRADWIRE_BACKEND_ON_HOST_H_
 
 #include "backend/backend.h"
-#include "core/host_tensor.h"
 
 namespace gradwire {
 
-// A tensor whose bytes the host can read, not write: the same one on a CPU, a copy elsewhere. Waits
-// for the device.
+// A tensor whose bytes the host can read, not write: the same one where it is in host memory, a
+// copy elsewhere. Waits for the device.
 inline Tensor OnHost(const Tensor& tensor, Stream& stream) {
   if (tensor.device().type == DeviceType::kCpu) {
     stream.Synchronize();
     return tensor;
   }
-  Tensor host = HostTensor(tensor.spec());
+  Tensor host = AllocateTensor(stream.host(), tensor.spec());
   stream.Download(*tensor.buffer(), host.mutable_data<char>(), host.bytes());
   return host;
+}
+
+// The reverse: a tensor on the stream's device, which is `host` itself on a CPU where it was
+// allocated for the session. Nothing writes to `host` afterwards.
+inline Tensor FromHost(Tensor host, Stream& stream) {
+  if (host.device() == stream.device()) return host;
+  Tensor tensor = AllocateTensor(stream, host.spec());
+  stream.Upload(host.data<char>(), *tensor.buffer(), host.bytes());
+  return tensor;
 }
 
 }  // namespace gradwire

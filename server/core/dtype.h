@@ -62,6 +62,7 @@ class DTypeSet {
   }
   constexpr DTypeSet operator|(DTypeSet other) const { return FromBits(bits_ | other.bits_); }
   constexpr DTypeSet operator&(DTypeSet other) const { return FromBits(bits_ & other.bits_); }
+  constexpr DTypeSet Without(DTypeSet other) const { return FromBits(bits_ & ~other.bits_); }
   constexpr bool empty() const { return bits_ == 0; }
   // "float32, float64".
   std::string ToString() const;

@@ -48,6 +48,7 @@ inline constexpr Reason kSequenceReused{"SEQUENCE_REUSED", Code::kAlreadyExists}
 inline constexpr Reason kDependencyFailed{"DEPENDENCY_FAILED", Code::kFailedPrecondition};
 inline constexpr Reason kQuotaExceeded{"QUOTA_EXCEEDED", Code::kResourceExhausted};
 inline constexpr Reason kOutOfMemory{"OUT_OF_MEMORY", Code::kResourceExhausted};
+inline constexpr Reason kDeviceFailed{"DEVICE_FAILED", Code::kUnavailable};
 inline constexpr Reason kCancelled{"CANCELLED", Code::kCancelled};
 inline constexpr Reason kDeadlineExceeded{"DEADLINE_EXCEEDED", Code::kDeadlineExceeded};
 inline constexpr Reason kShuttingDown{"SHUTTING_DOWN", Code::kUnavailable};

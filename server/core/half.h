@@ -1,4 +1,5 @@
-// 16-bit floats as storage types: they convert to float, and arithmetic happens there.
+// 16-bit floats as storage types: they convert to float, and arithmetic happens there. All is
+// constexpr, which device code may call as well.
 #ifndef GRADWIRE_CORE_HALF_H_
 #define GRADWIRE_CORE_HALF_H_
 
@@ -11,12 +12,15 @@ namespace gradwire {
 struct Float16 {
   uint16_t bits = 0;
 
-  Float16() = default;
-  Float16(float value) : bits(FromFloat(value)) {}  // NOLINT(google-explicit-constructor): storage
-  operator float() const { return ToFloat(bits); }  // NOLINT(google-explicit-constructor): storage
+  constexpr Float16() = default;
+  constexpr Float16(float value)
+      : bits(FromFloat(value)) {}  // NOLINT(google-explicit-constructor): storage
+  constexpr operator float() const {
+    return ToFloat(bits);
+  }  // NOLINT(google-explicit-constructor): storage
 
  private:
-  static uint16_t FromFloat(float value) {
+  static constexpr uint16_t FromFloat(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const uint32_t sign = (u >> 16) & 0x8000u;
     const uint32_t magnitude = u & 0x7fffffffu;
@@ -29,7 +33,7 @@ struct Float16 {
     const uint32_t odd = (magnitude >> 13) & 1u;
     return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
   }
-  static float ToFloat(uint16_t bits) {
+  static constexpr float ToFloat(uint16_t bits) {
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
     const uint32_t exponent = (bits >> 10) & 0x1fu;
     const uint32_t mantissa = bits & 0x3ffu;
@@ -46,14 +50,15 @@ struct Float16 {
 struct BFloat16 {
   uint16_t bits = 0;
 
-  BFloat16() = default;
-  BFloat16(float value) : bits(FromFloat(value)) {}  // NOLINT(google-explicit-constructor): storage
-  operator float() const {                           // NOLINT(google-explicit-constructor): storage
+  constexpr BFloat16() = default;
+  constexpr BFloat16(float value)
+      : bits(FromFloat(value)) {}     // NOLINT(google-explicit-constructor): storage
+  constexpr operator float() const {  // NOLINT(google-explicit-constructor): storage
     return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
   }
 
  private:
-  static uint16_t FromFloat(float value) {
+  static constexpr uint16_t FromFloat(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((u >> 16) | 0x40u);
     return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);

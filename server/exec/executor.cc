@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
+#include "exec/host_fallback.h"
 #include "exec/op_times.h"
 #include "graph/anomaly.h"
 #include "graph/kernel.h"
@@ -43,11 +45,21 @@ struct OpRun {
                                 : AllocateTensor(stream, spec_of(i)));
     }
     KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream);
-    kernel(context);
+    HasKernelFor(inputs, outputs) ? kernel(context) : RunOnHost(op, context);
     return outputs;
   }
 
  private:
+  // Otherwise the operator, or an array's element type, is left to the host.
+  bool HasKernelFor(const Tensors& inputs, const Tensors& outputs) const {
+    const DeviceType device = stream.device().type;
+    if (device == DeviceType::kCpu) return true;
+    const auto fits = [types = TypesOn(device)](const Tensor& tensor) {
+      return !tensor || types.Contains(tensor.dtype());
+    };
+    return kernel != nullptr && std::all_of(inputs.begin(), inputs.end(), fits) &&
+           std::all_of(outputs.begin(), outputs.end(), fits);
+  }
   template <class Donates>
   BufferPtr Donated(const Tensors& inputs, const TensorSpec& spec, const Donates& donates) const {
     if (!op.in_place) return nullptr;

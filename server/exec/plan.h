@@ -18,7 +18,7 @@ inline constexpr int kNoArray = -1;
 
 struct PlanStep {
   const OpDef* op = nullptr;
-  Kernel kernel = nullptr;  // null for an alias
+  Kernel kernel = nullptr;  // null for an alias, and for what is left to the host
   Attributes attributes;
   absl::InlinedVector<int, 3> inputs;  // kNoArray where one was left out
   // Whether the step is the last that reads the input's array, and nobody wants it afterwards.

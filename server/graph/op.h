@@ -70,9 +70,11 @@ struct OpDef {
   DTypeSet types = kFloats;
   // Attribute names that the row knows; any other is refused.
   std::vector<std::string_view> attributes = {};
-  Infer infer = nullptr;          // required with a kernel
-  Kernel cpu = nullptr;           // the CPU kernel
-  Kernel cuda = nullptr;          // set by AddKernel from the .cu of the same stem
+  Infer infer = nullptr;  // required with a kernel
+  Kernel cpu = nullptr;   // the CPU kernel
+  // The CUDA kernel, for kDense elements: AddKernel sets it from the .cu of the same stem; or it is
+  // host code that works through the Stream alone.
+  Kernel cuda = nullptr;
   Decompose decompose = nullptr;  // used on a device without a kernel, or for its derivative
   Vjp vjp = nullptr;
   Saves saves = kSaveNothing;
@@ -116,6 +118,16 @@ inline constexpr int64_t kMaxIrVersion = 13;
 // The row's kernel on a device; nullptr where it has none.
 inline Kernel KernelOn(const OpDef& op, DeviceType device) {
   return device == DeviceType::kCuda ? op.cuda : op.cpu;
+}
+// The element types of arrays that kernels of a device compute with.
+inline DTypeSet TypesOn(DeviceType device) {
+  return device == DeviceType::kCuda ? kDense : kAnyType;
+}
+// Whether the row becomes a node on a device, and not nodes of its decomposition. Without a kernel
+// there, or for arrays of other types than the device's, the node is computed on the host.
+inline bool IsNodeOn(const OpDef& op, DeviceType device) {
+  return op.alias || KernelOn(op, device) != nullptr ||
+         (op.cpu != nullptr && op.decompose == nullptr);
 }
 
 // Whether a gradient of the operator can be had at all.

@@ -120,8 +120,7 @@ Values Refusing(const OpDef& op, const Values& results, const Values& inputs) {
 Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   const Trace& trace = Trace::Current();
   const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
-  const bool has_kernel =
-      op.alias || KernelOn(op, Trace::Current().stream().device().type) != nullptr;
+  const bool has_kernel = IsNodeOn(op, Trace::Current().stream().device().type);
   const OpCall call(op, inputs, attributes, num_outputs);
   if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
   Specs specs = op.infer(call);

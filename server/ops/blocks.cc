@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
-#include "ops/strided.h"
+#include "core/strided.h"
 
 namespace gradwire {
 namespace {

@@ -4,25 +4,22 @@
 
 #include <cstdint>
 
-#include "core/dtype.h"
-#include "core/shape.h"
+#include "backend/box.h"
+#include "graph/kernel.h"
 
 namespace gradwire {
 
-// Two views of the same extents; strides count elements and may be negative or 0.
-struct Box {
-  Dims dims;
-  Dims from;
-  Dims to;
-};
-
 // Copies each element of the box from one array of kDense elements to another, which do not
-// overlap. `from_start` and `to_start` are the offsets of the box's first element.
-void CopyBox(const Box& box, DType dtype, const void* from, int64_t from_start, void* to,
-             int64_t to_start);
-
-// Sets `count` elements to the one at `value`.
-void FillElements(void* to, int64_t count, DType dtype, const void* value);
+// overlap, on the device that the arrays are on. `from_start` and `to_start` are the offsets of the
+// box's first element.
+inline void CopyBox(KernelContext& context, const Box& box, DType dtype, const void* from,
+                    int64_t from_start, void* to, int64_t to_start) {
+  if (NumElements(box.dims) == 0) return;
+  const int width = BitWidth(dtype) / 8;
+  context.stream().Copy(box, static_cast<size_t>(width),
+                        static_cast<const char*>(from) + from_start * width,
+                        static_cast<char*>(to) + to_start * width);
+}
 
 }  // namespace gradwire
 

@@ -31,7 +31,7 @@ Specs InferConcat(const OpCall& call) {
   return {spec};
 }
 
-void ConcatCpu(KernelContext& k) {
+void ConcatKernel(KernelContext& k) {
   const Tensor& y = k.output(0);
   // Every input has the axis at the same place; the lookup needs no row: absent means 1 (Concat-1).
   const int axis = NormalizeAxis(k.attributes().Int("axis", 1), y.rank());
@@ -39,8 +39,8 @@ void ConcatCpu(KernelContext& k) {
   int64_t start = 0;
   for (size_t i = 0; i < k.num_inputs(); ++i) {
     const int64_t run = k.input(i).dims()[size_t(axis)] * whole.inner;
-    CopyBox({{whole.outer, run}, {run, 1}, {whole.axis * whole.inner, 1}}, y.dtype(), k.in<void>(i),
-            0, k.out<void>(0), start);
+    CopyBox(k, {{whole.outer, run}, {run, 1}, {whole.axis * whole.inner, 1}}, y.dtype(),
+            k.in<void>(i), 0, k.out<void>(0), start);
     start += run;
   }
 }
@@ -63,7 +63,8 @@ GRADWIRE_OP({.name = "Concat",
              .types = kDense,
              .attributes = {"axis"},
              .infer = InferConcat,
-             .cpu = ConcatCpu,
+             .cpu = ConcatKernel,
+             .cuda = ConcatKernel,
              .vjp = ConcatVjp});
 GRADWIRE_OP({.name = "Concat",
              .since = 4,
@@ -75,7 +76,8 @@ GRADWIRE_OP({.name = "Concat",
                    call.attributes().Int("axis");  // required from here on
                    return InferConcat(call);
                  },
-             .cpu = ConcatCpu,
+             .cpu = ConcatKernel,
+             .cuda = ConcatKernel,
              .vjp = ConcatVjp});
 
 // ---- Split
@@ -98,15 +100,15 @@ Specs InferSplit(const OpCall& call) {
   return specs;
 }
 
-void SplitCpu(KernelContext& k) {
+void SplitKernel(KernelContext& k) {
   const Tensor& x = k.input(0);
   const int axis = NormalizeAxis(k.attributes().Int("axis", 0), x.rank());
   const AxisSplit whole = SplitAt(x.dims(), axis);
   int64_t start = 0;
   for (size_t i = 0; i < k.num_outputs(); ++i) {
     const int64_t run = k.output(i).dims()[size_t(axis)] * whole.inner;
-    CopyBox({{whole.outer, run}, {whole.axis * whole.inner, 1}, {run, 1}}, x.dtype(), k.in<void>(0),
-            start, k.out<void>(i), 0);
+    CopyBox(k, {{whole.outer, run}, {whole.axis * whole.inner, 1}, {run, 1}}, x.dtype(),
+            k.in<void>(0), start, k.out<void>(i), 0);
     start += run;
   }
 }
@@ -123,7 +125,8 @@ GRADWIRE_OP({.name = "Split",
              .types = kDense,
              .attributes = {"axis", "split"},
              .infer = InferSplit,
-             .cpu = SplitCpu,
+             .cpu = SplitKernel,
+             .cuda = SplitKernel,
              .vjp = SplitVjp});
 
 // Lengths of `parts` equal parts; the last may be shorter where the opset allows it.

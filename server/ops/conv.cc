@@ -286,4 +286,20 @@ GRADWIRE_OP({.name = "ConvWeightGrad",
              .saves = kSaveInputs});
 
 }  // namespace
+
+ConvProblem ProblemOfConv(const KernelContext& context) {
+  return ProblemOf(
+      FormOfConv(context.input(0).spec(), context.input(1).spec(), context.attributes()));
+}
+
+ConvProblem ProblemOfInputGrad(const KernelContext& context) {
+  return ProblemOf(
+      FormOfInputGrad(context.input(0).spec(), context.input(1).spec(), context.attributes()));
+}
+
+ConvProblem ProblemOfWeightGrad(const KernelContext& context) {
+  return ProblemOf(
+      FormOfWeightGrad(context.input(0).spec(), context.input(1).spec(), context.attributes()));
+}
+
 }  // namespace gradwire

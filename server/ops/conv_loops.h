@@ -3,6 +3,7 @@
 #define GRADWIRE_OPS_CONV_LOOPS_H_
 
 #include "backend/backend.h"
+#include "graph/kernel.h"
 #include "ops/window.h"
 
 namespace gradwire {
@@ -14,6 +15,11 @@ struct ConvProblem {
   int64_t batch, groups;
   int64_t in_channels, out_channels;  // of one group
 };
+
+// The problems of calls of gradwire::Conv, ConvInputGrad and ConvWeightGrad (conv.cc).
+ConvProblem ProblemOfConv(const KernelContext& context);
+ConvProblem ProblemOfInputGrad(const KernelContext& context);
+ConvProblem ProblemOfWeightGrad(const KernelContext& context);
 
 // Instantiated for float and double. `bias` may be null.
 template <class T>

@@ -5,9 +5,10 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "core/strided.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
-#include "ops/strided.h"
+#include "ops/box.h"
 
 namespace gradwire {
 namespace {
@@ -82,6 +83,14 @@ void ExpandKernel(KernelContext& context) {
                 [&]<class T>() { ExpandRows(context.in<T>(0), context.out<T>(0), pattern); });
 }
 
+// On a device whose memory the host does not read.
+void ExpandByCopy(KernelContext& context) {
+  const Tensor& y = context.output(0);
+  CopyBox(context,
+          {y.dims(), BroadcastStrides(context.input(0).dims(), y.dims()), Strides(y.dims())},
+          y.dtype(), context.in<void>(0), 0, context.out<void>(0), 0);
+}
+
 Values ExpandVjp(const VjpCall& call) { return {SumTo(call.dy(), call.input_spec(0).dims)}; }
 
 GRADWIRE_OP({.name = "Expand",
@@ -90,6 +99,7 @@ GRADWIRE_OP({.name = "Expand",
              .attributes = {"shape"},
              .infer = InferExpand,
              .cpu = ExpandKernel,
+             .cuda = ExpandByCopy,
              .vjp = ExpandVjp});
 
 // ONNX's Expand broadcasts both ways: the result may be larger than `shape`.

@@ -1,5 +1,7 @@
 // Matrix products: gradwire::MatMul is closed under differentiation; ONNX's MatMul and Gemm are
 // written in it.
+#include "ops/matmul.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,49 +21,6 @@ constexpr DTypeSet kProductTypes =
     kFloats | (DType::kInt32 | DType::kInt64) | (DType::kUint32 | DType::kUint64);
 using ProductTypes = TypeList<float, double, int32_t, int64_t, uint32_t, uint64_t>;
 
-Dims BatchDims(const Dims& dims) { return {dims.begin(), dims.end() - 2}; }
-
-// What the two operands are, as one multiplication of many matrices.
-struct Problem {
-  Problem(const Dims& a, const Dims& b, bool transpose_a, bool transpose_b)
-      : trans_a(transpose_a),
-        trans_b(transpose_b),
-        m(a[a.size() - (trans_a ? 1 : 2)]),
-        n(b[b.size() - (trans_b ? 2 : 1)]),
-        k(a[a.size() - (trans_a ? 2 : 1)]),
-        a_batch(BatchDims(a)),
-        b_batch(BatchDims(b)),
-        batch(BroadcastDims(a_batch, b_batch)) {}
-
-  // Rows of many matrices times one matrix are the rows of one matrix.
-  void Fold() {
-    if (trans_a || NumElements(b_batch) != 1) return;
-    m *= NumElements(a_batch);
-    a_batch = b_batch = batch = {};
-  }
-  // Where each of the batch's matrices is, in matrices.
-  static std::vector<int64_t> Places(const Dims& from, const Dims& batch) {
-    const Dims strides = BroadcastStrides(from, batch);
-    std::vector<int64_t> places = {0};
-    for (size_t d = 0; d < batch.size(); ++d) {
-      std::vector<int64_t> inner;
-      for (const int64_t place : places) {
-        for (int64_t i = 0; i < batch[d]; ++i) inner.push_back(place + i * strides[d]);
-      }
-      places = std::move(inner);
-    }
-    return places;
-  }
-
-  bool trans_a, trans_b;
-  int64_t m, n, k;
-  Dims a_batch, b_batch, batch;
-};
-
-Problem ProblemOf(const Dims& a, const Dims& b, const Attributes& attributes) {
-  return {a, b, attributes.Int("trans_a", 0) != 0, attributes.Int("trans_b", 0) != 0};
-}
-
 Specs InferMatMul(const OpCall& call) {
   const TensorSpec& a = call.spec(0);
   const TensorSpec& b = call.spec(1);
@@ -70,7 +29,7 @@ Specs InferMatMul(const OpCall& call) {
     throw Error(reason::kShapeMismatch, fmt::format("A is {}, B is {}: rank 2 or more is expected",
                                                     ToString(a), ToString(b)));
   }
-  const Problem problem = ProblemOf(a.dims, b.dims, call.attributes());
+  const MatMulProblem problem = ProblemOf(a.dims, b.dims, call.attributes());
   const int64_t b_rows = b.dims[b.dims.size() - (problem.trans_b ? 1 : 2)];
   if (problem.k != b_rows) {
     throw Error(reason::kShapeMismatch, fmt::format("A is {}, B is {}: {} != {}", ToString(a),
@@ -90,7 +49,7 @@ Specs InferMatMul(const OpCall& call) {
 }
 
 // One run of oneDNN: `a_count` and `b_count` matrices, equal or 1.
-void MultiplyWithDnnl(KernelContext& context, const Problem& problem, int64_t a_count,
+void MultiplyWithDnnl(KernelContext& context, const MatMulProblem& problem, int64_t a_count,
                       int64_t b_count, const float* a, const float* b, float* c) {
   const int64_t m = problem.m;
   const int64_t n = problem.n;
@@ -121,7 +80,7 @@ void MultiplyWithDnnl(KernelContext& context, const Problem& problem, int64_t a_
               [&] { return onednn::Describe<dnnl::matmul>(a_desc, b_desc, bias, c_desc); });
 }
 
-void MultiplyFloats(KernelContext& context, const Problem& problem) {
+void MultiplyFloats(KernelContext& context, const MatMulProblem& problem) {
   const float* a = context.in<float>(0);
   const float* b = context.in<float>(1);
   float* c = context.out<float>(0);
@@ -132,8 +91,8 @@ void MultiplyFloats(KernelContext& context, const Problem& problem) {
     MultiplyWithDnnl(context, problem, a_count, b_count, a, b, c);
     return;
   }
-  const std::vector<int64_t> a_places = Problem::Places(problem.a_batch, problem.batch);
-  const std::vector<int64_t> b_places = Problem::Places(problem.b_batch, problem.batch);
+  const std::vector<int64_t> a_places = MatMulProblem::Places(problem.a_batch, problem.batch);
+  const std::vector<int64_t> b_places = MatMulProblem::Places(problem.b_batch, problem.batch);
   for (size_t i = 0; i < a_places.size(); ++i) {
     MultiplyWithDnnl(context, problem, 1, 1, a + a_places[i] * problem.m * problem.k,
                      b + b_places[i] * problem.k * problem.n,
@@ -142,12 +101,12 @@ void MultiplyFloats(KernelContext& context, const Problem& problem) {
 }
 
 template <class T>
-void MultiplyAny(KernelContext& context, const Problem& problem) {
+void MultiplyAny(KernelContext& context, const MatMulProblem& problem) {
   const int64_t m = problem.m;
   const int64_t n = problem.n;
   const int64_t k = problem.k;
-  const std::vector<int64_t> a_places = Problem::Places(problem.a_batch, problem.batch);
-  const std::vector<int64_t> b_places = Problem::Places(problem.b_batch, problem.batch);
+  const std::vector<int64_t> a_places = MatMulProblem::Places(problem.a_batch, problem.batch);
+  const std::vector<int64_t> b_places = MatMulProblem::Places(problem.b_batch, problem.batch);
   T* const c = context.out<T>(0);
   const bool biased = context.has(2);
   if (biased) {
@@ -170,7 +129,7 @@ void MultiplyAny(KernelContext& context, const Problem& problem) {
 
 void MatMulCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  Problem problem =
+  MatMulProblem problem =
       ProblemOf(context.input(0).dims(), context.input(1).dims(), context.attributes());
   problem.Fold();
   if (context.output(0).dtype() == DType::kFloat32 && problem.k != 0) {

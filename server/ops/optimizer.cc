@@ -3,11 +3,12 @@
 // formulas are those of gradwire.proto's StepRequest.
 #include <fmt/format.h>
 
-#include <cmath>
+#include <array>
 
 #include "core/parallel.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
+#include "ops/optimizer_functors.h"
 
 namespace gradwire {
 namespace {
@@ -49,27 +50,31 @@ double Rate(const KernelContext& k) {
 
 double Count(const KernelContext& k) { return static_cast<double>(*k.in<int64_t>(1)); }
 
-// Output 0 may be the buffer of any input of its shape: each element is read before it is written,
-// and R and T before all.
-template <class F>
-void ForEach(int64_t n, F update) {
-  ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-    for (int64_t i = begin; i < end; ++i) update(i);
-  });
-}
-
-// ---- gradwire::Sgd (R, X, G)
-
-void SgdCpu(KernelContext& k) {
+// One fused pass. Output 0 may be the buffer of any input of its shape: each element is read before
+// it is written, and R and T before all.
+template <class Rule>
+void UpdateKernel(KernelContext& k) {
+  constexpr size_t kParameter = Rule::kCounts ? 2 : 1;
+  const Rule rule = Rule::Make(k.attributes());
+  const double rate = Rate(k);
+  const double count = Rule::kCounts ? Count(k) : 0;
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    const T rate = static_cast<T>(Rate(k));
-    const T decay = static_cast<T>(k.attributes().Float("norm_coefficient", 0));
-    const T* x = k.in<T>(1);
-    const T* g = k.in<T>(2);
-    T* x_new = k.out<T>(0);
-    ForEach(k.output(0).numel(),
-            [=](int64_t i) { x_new[i] = x[i] - rate * (g[i] + decay * x[i]); });
+    const auto step = rule.template At<T>(rate, count);
+    std::array<const T*, 2 + Rule::kStates> in;
+    std::array<T*, 1 + Rule::kStates> out;
+    for (size_t i = 0; i < in.size(); ++i) in[i] = k.in<T>(kParameter + i);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = k.out<T>(i);
+    ParallelFor(k.output(0).numel(), kGrain, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        T x = in[0][i];
+        T states[Rule::kStates + 1];
+        for (size_t s = 0; s < Rule::kStates; ++s) states[s] = in[2 + s][i];
+        step(x, in[1][i], states);
+        out[0][i] = x;
+        for (size_t s = 0; s < Rule::kStates; ++s) out[1 + s][i] = states[s];
+      }
+    });
   });
 }
 
@@ -78,160 +83,27 @@ GRADWIRE_OP({.name = "Sgd",
              .inputs = 3,
              .attributes = {"norm_coefficient"},
              .infer = [](const OpCall& call) { return InferUpdate(call, 1); },
-             .cpu = SgdCpu,
+             .cpu = UpdateKernel<fn::Sgd>,
              .differentiable = false,
              .in_place = true});
-
-// ---- gradwire::Momentum (R, T, X, G, V)
-
-void MomentumCpu(KernelContext& k) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    const Attributes& attributes = k.attributes();
-    const T rate = static_cast<T>(Rate(k));
-    const T decay = static_cast<T>(attributes.Float("norm_coefficient", 0));
-    const T alpha = static_cast<T>(attributes.Float("alpha"));
-    const T beta = Count(k) > 0 ? static_cast<T>(attributes.Float("beta")) : T{1};
-    const bool nesterov = attributes.Int("nesterov", 0) != 0;
-    const T* x = k.in<T>(2);
-    const T* g = k.in<T>(3);
-    const T* v = k.in<T>(4);
-    T* x_new = k.out<T>(0);
-    T* v_new = k.out<T>(1);
-    ForEach(k.output(0).numel(), [=](int64_t i) {
-      const T gradient = g[i] + decay * x[i];
-      const T velocity = alpha * v[i] + beta * gradient;
-      v_new[i] = velocity;
-      x_new[i] = x[i] - rate * (nesterov ? gradient + alpha * velocity : velocity);
-    });
-  });
-}
-
 GRADWIRE_OP({.name = "Momentum",
              .domain = "gradwire",
              .inputs = 5,
              .outputs = 2,
              .attributes = {"alpha", "beta", "nesterov", "norm_coefficient"},
              .infer = InferCounted,
-             .cpu = MomentumCpu,
+             .cpu = UpdateKernel<fn::Momentum>,
              .differentiable = false,
              .in_place = true});
-
-// ---- gradwire::Adagrad (R, T, X, G, H)
-
-void AdagradCpu(KernelContext& k) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    const Attributes& attributes = k.attributes();
-    const T rate = static_cast<T>(Rate(k) / (1 + Count(k) * attributes.Float("decay_factor", 0)));
-    const T decay = static_cast<T>(attributes.Float("norm_coefficient", 0));
-    const T epsilon = static_cast<T>(attributes.Float("epsilon", 1e-10));
-    const T* x = k.in<T>(2);
-    const T* g = k.in<T>(3);
-    const T* h = k.in<T>(4);
-    T* x_new = k.out<T>(0);
-    T* h_new = k.out<T>(1);
-    ForEach(k.output(0).numel(), [=](int64_t i) {
-      const T gradient = g[i] + decay * x[i];
-      const T squares = h[i] + gradient * gradient;
-      h_new[i] = squares;
-      x_new[i] = x[i] - rate * gradient / (std::sqrt(squares) + epsilon);
-    });
-  });
-}
-
 GRADWIRE_OP({.name = "Adagrad",
              .domain = "gradwire",
              .inputs = 5,
              .outputs = 2,
              .attributes = {"decay_factor", "epsilon", "norm_coefficient"},
              .infer = InferCounted,
-             .cpu = AdagradCpu,
+             .cpu = UpdateKernel<fn::Adagrad>,
              .differentiable = false,
              .in_place = true});
-
-// ---- gradwire::Adam and AdamW (R, T, X, G, V, H)
-
-// X' = after * (before * X - rate * V' / (root_scale * sqrt(H') + epsilon)), G' = G + decay * X.
-struct AdamFactors {
-  double alpha = 0;
-  double beta = 0;
-  double epsilon = 0;
-  double decay = 0;
-  double before = 1;
-  double rate = 0;
-  double root_scale = 1;
-  double after = 1;
-};
-
-void RunAdam(KernelContext& k, const AdamFactors& factors) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    const T alpha = static_cast<T>(factors.alpha);
-    const T one_minus_alpha = static_cast<T>(1 - factors.alpha);
-    const T beta = static_cast<T>(factors.beta);
-    const T one_minus_beta = static_cast<T>(1 - factors.beta);
-    const T epsilon = static_cast<T>(factors.epsilon);
-    const T decay = static_cast<T>(factors.decay);
-    const T before = static_cast<T>(factors.before);
-    const T rate = static_cast<T>(factors.rate);
-    const T root_scale = static_cast<T>(factors.root_scale);
-    const T after = static_cast<T>(factors.after);
-    const T* x = k.in<T>(2);
-    const T* g = k.in<T>(3);
-    const T* v = k.in<T>(4);
-    const T* h = k.in<T>(5);
-    T* x_new = k.out<T>(0);
-    T* v_new = k.out<T>(1);
-    T* h_new = k.out<T>(2);
-    ForEach(k.output(0).numel(), [=](int64_t i) {
-      const T gradient = g[i] + decay * x[i];
-      const T mean = alpha * v[i] + one_minus_alpha * gradient;
-      const T square = beta * h[i] + one_minus_beta * (gradient * gradient);
-      v_new[i] = mean;
-      h_new[i] = square;
-      x_new[i] = after * (before * x[i] - rate * mean / (root_scale * std::sqrt(square) + epsilon));
-    });
-  });
-}
-
-// Bias correction as in Kingma and Ba, algorithm 1, and PyTorch.
-AdamFactors CorrectedFactors(const KernelContext& k) {
-  const Attributes& attributes = k.attributes();
-  AdamFactors factors{.alpha = attributes.Float("alpha", 0.9),
-                      .beta = attributes.Float("beta", 0.999),
-                      .epsilon = attributes.Float("epsilon", 1e-8)};
-  const double step = Count(k) + 1;
-  factors.rate = Rate(k) / (1 - std::pow(factors.alpha, step));
-  factors.root_scale = 1 / std::sqrt(1 - std::pow(factors.beta, step));
-  return factors;
-}
-
-void AdamCpu(KernelContext& k) {
-  AdamFactors factors = CorrectedFactors(k);
-  factors.decay = k.attributes().Float("norm_coefficient", 0);
-  RunAdam(k, factors);
-}
-
-void AdamWCpu(KernelContext& k) {
-  AdamFactors factors = CorrectedFactors(k);
-  factors.before = 1 - Rate(k) * k.attributes().Float("norm_coefficient", 0.01);
-  RunAdam(k, factors);
-}
-
-// ONNX's: T is what the powers are taken to, nothing is corrected at T = 0, and epsilon is added to
-// the uncorrected root.
-void OnnxAdamCpu(KernelContext& k) {
-  const Attributes& attributes = k.attributes();
-  AdamFactors factors{.alpha = attributes.Float("alpha", 0.9f),
-                      .beta = attributes.Float("beta", 0.999f),
-                      .epsilon = attributes.Float("epsilon", 1e-6f),
-                      .decay = attributes.Float("norm_coefficient", 0)};
-  const double step = Count(k);
-  const double correction =
-      step > 0 ? std::sqrt(1 - std::pow(factors.beta, step)) / (1 - std::pow(factors.alpha, step))
-               : 1;
-  factors.rate = Rate(k) * correction;
-  factors.after = 1 - attributes.Float("norm_coefficient_post", 0);
-  RunAdam(k, factors);
-}
 
 OpDef AdamRow(std::string_view name, std::vector<std::string_view> attributes, Kernel cpu) {
   return {.name = name,
@@ -245,11 +117,13 @@ OpDef AdamRow(std::string_view name, std::vector<std::string_view> attributes, K
           .in_place = true};
 }
 
-GRADWIRE_OP(AdamRow("Adam", {"alpha", "beta", "epsilon", "norm_coefficient"}, AdamCpu));
-GRADWIRE_OP(AdamRow("AdamW", {"alpha", "beta", "epsilon", "norm_coefficient"}, AdamWCpu));
+GRADWIRE_OP(AdamRow("Adam", {"alpha", "beta", "epsilon", "norm_coefficient"},
+                    UpdateKernel<fn::Adam>));
+GRADWIRE_OP(AdamRow("AdamW", {"alpha", "beta", "epsilon", "norm_coefficient"},
+                    UpdateKernel<fn::AdamW>));
 GRADWIRE_OP(AdamRow("OnnxAdam",
                     {"alpha", "beta", "epsilon", "norm_coefficient", "norm_coefficient_post"},
-                    OnnxAdamCpu));
+                    UpdateKernel<fn::OnnxAdam>));
 
 // ---- ONNX's rows: R, T, all X, all G, then each state; outputs all X, then each state
 

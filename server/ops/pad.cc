@@ -54,7 +54,7 @@ Specs InferPad(const OpCall& call) {
   return {spec};
 }
 
-void PadCpu(KernelContext& k) {
+void PadKernel(KernelContext& k) {
   const Tensor& x = k.input(0);
   const Tensor& y = k.output(0);
   const std::vector<int64_t>& pads = k.attributes().Ints("pads");
@@ -69,10 +69,13 @@ void PadCpu(KernelContext& k) {
     to += std::max<int64_t>(0, begin) * kept.to[d];
   }
   if (NumElements(kept.dims) < y.numel()) {
-    const uint64_t zero = 0;
-    FillElements(k.out<void>(0), y.numel(), y.dtype(), k.has(1) ? k.in<void>(1) : &zero);
+    if (k.has(1)) {
+      CopyBox(k, {{y.numel()}, {0}, {1}}, y.dtype(), k.in<void>(1), 0, k.out<void>(0), 0);
+    } else {
+      k.stream().Zero(k.out<void>(0), y.bytes());
+    }
   }
-  CopyBox(kept, x.dtype(), k.in<void>(0), from, k.out<void>(0), to);
+  CopyBox(k, kept, x.dtype(), k.in<void>(0), from, k.out<void>(0), to);
 }
 
 Values PadVjp(const VjpCall& call) {
@@ -91,7 +94,8 @@ GRADWIRE_OP({.name = "Pad",
              .types = kDense,
              .attributes = {"pads"},
              .infer = InferPad,
-             .cpu = PadCpu,
+             .cpu = PadKernel,
+             .cuda = PadKernel,
              .vjp = PadVjp});
 
 // ---- ONNX's Pad

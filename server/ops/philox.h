@@ -6,11 +6,13 @@
 #include <array>
 #include <cstdint>
 
+#include "ops/real_math.h"
+
 namespace gradwire {
 
 using PhiloxBlock = std::array<uint32_t, 4>;
 
-inline PhiloxBlock Philox(PhiloxBlock counter, std::array<uint32_t, 2> key) {
+GRADWIRE_FN PhiloxBlock Philox(PhiloxBlock counter, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xd2511f53u} * counter[0];
     const uint64_t b = uint64_t{0xcd9e8d57u} * counter[2];
@@ -23,14 +25,14 @@ inline PhiloxBlock Philox(PhiloxBlock counter, std::array<uint32_t, 2> key) {
 }
 
 // Block `index` of the stream that a seed stands for.
-inline PhiloxBlock Philox(uint64_t index, uint64_t seed) {
+GRADWIRE_FN PhiloxBlock Philox(uint64_t index, uint64_t seed) {
   return Philox({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0},
                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
 }
 
 // Uniform in [0, 1).
-inline float ToUniform(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
-inline double ToUniform(uint32_t high, uint32_t low) {
+GRADWIRE_FN float ToUniform(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+GRADWIRE_FN double ToUniform(uint32_t high, uint32_t low) {
   return static_cast<double>(((uint64_t{high} << 32) | low) >> 11) * 0x1p-53;
 }
 

@@ -12,8 +12,10 @@
 
 #ifdef __CUDACC__
 #define GRADWIRE_FN __host__ __device__ inline
+#define GRADWIRE_STATIC_FN __host__ __device__ static
 #else
 #define GRADWIRE_FN inline
+#define GRADWIRE_STATIC_FN static
 #endif
 
 namespace gradwire::math {

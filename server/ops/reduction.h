@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "core/strided.h"
 #include "graph/kernel.h"
-#include "ops/strided.h"
 
 namespace gradwire {
 

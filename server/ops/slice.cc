@@ -76,12 +76,12 @@ Specs InferSlice(const OpCall& call) {
   return {{call.dtype(0), ToRange(call.attributes(), call.dims(0)).lengths}};
 }
 
-void SliceCpu(KernelContext& k) {
+void SliceKernel(KernelContext& k) {
   const Tensor& x = k.input(0);
   const Range range = ToRange(k.attributes(), x.dims());
   int64_t offset = 0;
   const Dims strides = StridesInside(range, x.dims(), offset);
-  CopyBox({range.lengths, strides, Strides(range.lengths)}, x.dtype(), k.in<void>(0), offset,
+  CopyBox(k, {range.lengths, strides, Strides(range.lengths)}, x.dtype(), k.in<void>(0), offset,
           k.out<void>(0), 0);
 }
 
@@ -104,16 +104,15 @@ Specs InferSliceGrad(const OpCall& call) {
   return {{call.dtype(0), dims}};
 }
 
-void SliceGradCpu(KernelContext& k) {
+void SliceGradKernel(KernelContext& k) {
   const Dims& dims = k.output(0).dims();
   const Range range = ToRange(k.attributes(), dims);
   int64_t offset = 0;
   const Dims strides = StridesInside(range, dims, offset);
   const DType dtype = k.output(0).dtype();
-  const uint64_t zero = 0;
-  FillElements(k.out<void>(0), k.output(0).numel(), dtype, &zero);
-  CopyBox({range.lengths, Strides(range.lengths), strides}, dtype, k.in<void>(0), 0, k.out<void>(0),
-          offset);
+  k.stream().Zero(k.out<void>(0), k.output(0).bytes());
+  CopyBox(k, {range.lengths, Strides(range.lengths), strides}, dtype, k.in<void>(0), 0,
+          k.out<void>(0), offset);
 }
 
 Values SliceGradVjp(const VjpCall& call) {
@@ -129,14 +128,16 @@ GRADWIRE_OP({.name = "Slice",
              .types = kDense,
              .attributes = {"starts", "ends", "axes", "steps"},
              .infer = InferSlice,
-             .cpu = SliceCpu,
+             .cpu = SliceKernel,
+             .cuda = SliceKernel,
              .vjp = SliceVjp});
 GRADWIRE_OP({.name = "SliceGrad",
              .domain = "gradwire",
              .types = kDense,
              .attributes = {"starts", "ends", "axes", "steps", "shape"},
              .infer = InferSliceGrad,
-             .cpu = SliceGradCpu,
+             .cpu = SliceGradKernel,
+             .cuda = SliceGradKernel,
              .vjp = SliceGradVjp});
 
 GRADWIRE_OP({.name = "Slice",
@@ -199,9 +200,9 @@ void ReverseSequenceCpu(KernelContext& k) {
   for (int64_t b = 0; b < x.dims()[batch]; ++b) {
     const int64_t n = lengths[b];
     const int64_t start = b * strides[batch];
-    CopyBox({{n, inner}, {-stride, 1}, {stride, 1}}, x.dtype(), k.in<void>(0),
+    CopyBox(k, {{n, inner}, {-stride, 1}, {stride, 1}}, x.dtype(), k.in<void>(0),
             start + (n - 1) * stride, k.out<void>(0), start);
-    CopyBox({{extent - n, inner}, {stride, 1}, {stride, 1}}, x.dtype(), k.in<void>(0),
+    CopyBox(k, {{extent - n, inner}, {stride, 1}, {stride, 1}}, x.dtype(), k.in<void>(0),
             start + n * stride, k.out<void>(0), start + n * stride);
   }
 }

@@ -7,9 +7,10 @@
 
 #include "core/parallel.h"
 #include "core/small_types.h"
+#include "core/strided.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
-#include "ops/strided.h"
+#include "ops/box.h"
 
 namespace gradwire {
 namespace {
@@ -160,6 +161,17 @@ void TransposeKernel(KernelContext& context) {
                 [&]<class T>() { Permute(context.in<T>(0), context.out<T>(0), layout); });
 }
 
+// On a device whose memory the host does not read.
+void TransposeByCopy(KernelContext& context) {
+  const Tensor& x = context.input(0);
+  const Dims strides = Strides(x.dims());
+  Box box{context.output(0).dims(), {}, Strides(context.output(0).dims())};
+  for (const int64_t axis : PermOf(context.attributes(), x.rank())) {
+    box.from.push_back(strides[static_cast<size_t>(axis)]);
+  }
+  CopyBox(context, box, x.dtype(), context.in<void>(0), 0, context.out<void>(0), 0);
+}
+
 Values TransposeVjp(const VjpCall& call) {
   const Perm perm = PermOf(call.attributes(), call.input_spec(0).rank());
   Perm inverse(perm.size());
@@ -174,6 +186,7 @@ GRADWIRE_OP({.name = "Transpose",
              .attributes = {"perm"},
              .infer = InferTranspose,
              .cpu = TransposeKernel,
+             .cuda = TransposeByCopy,
              .vjp = TransposeVjp});
 
 }  // namespace

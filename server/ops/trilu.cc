@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "core/strided.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
-#include "ops/strided.h"
 
 namespace gradwire {
 namespace {

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "core/host_tensor.h"
 #include "graph/formula.h"
 #include "graph/on_host.h"
 

@@ -113,8 +113,9 @@ class RestoreSessionReactor final
   void Receive(v1::RestoreSessionRequest& message) override {
     Join(message.session_id(), message.sequence());
     if (tensors_ == nullptr) {
-      tensors_ = std::make_unique<SafetensorsReader>(
-          [this](const TensorSpec& spec) { return AllocateTensor(session()->stream(), spec); });
+      tensors_ = std::make_unique<SafetensorsReader>([this](const TensorSpec& spec) {
+        return AllocateTensor(session()->stream().host(), spec);
+      });
     }
     const v1::FileChunk& chunk = message.chunk();
     if (!chunk.path().empty()) Begin(chunk.path());
@@ -156,7 +157,8 @@ class RestoreSessionReactor final
                                                        kProgramFolder, name, kProgramSuffix));
       }
       const std::string prefix = SavedPrefix(model).value_or(name + "/");
-      LoadedProgram loaded = DecodeModel(std::move(model), name, prefix, scope.session.stream());
+      LoadedProgram loaded =
+          DecodeModel(std::move(model), name, prefix, scope.session.stream().host());
       scope.transaction.LoadProgram(std::move(loaded.program), {}, false);
     }
     if (has_tensors_) RestoreVjps(scope);
@@ -201,7 +203,7 @@ class RestoreSessionReactor final
     for (auto& [name, tensor] : tensors) {
       std::vector<NamedTensor> one;
       const bool leaf = leaves.contains(name);
-      one.emplace_back(name, std::move(tensor));
+      one.emplace_back(name, FromHost(std::move(tensor), scope.session.stream()));
       for (const TensorInfo& info : scope.transaction.Put(std::move(one), leaf)) {
         EncodeInfo(info, response.add_tensors());
       }

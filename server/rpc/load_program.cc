@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "backend/on_host.h"
 #include "rpc/model.h"
 #include "rpc/model_check.h"
 #include "rpc/service.h"
@@ -84,7 +85,7 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
         head_.has_parameter_prefix() ? head_.parameter_prefix() : head_.program() + "/";
     v1::ModelProto model = ModelOf(head_, data_);
     std::string().swap(data_);
-    loaded_ = DecodeModel(std::move(model), head_.program(), prefix, session()->stream());
+    loaded_ = DecodeModel(std::move(model), head_.program(), prefix, session()->stream().host());
   }
 
   void Complete() override {
@@ -96,6 +97,9 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
 
   void Execute(CommandScope& scope, v1::LoadProgramResponse& response) override {
     EncodeProgram(loaded_->program, response.mutable_program());
+    for (auto& [name, tensor] : loaded_->initializers) {
+      tensor = FromHost(std::move(tensor), scope.session.stream());
+    }
     scope.transaction.LoadProgram(std::move(loaded_->program), std::move(loaded_->initializers),
                                   head_.trainable());
   }

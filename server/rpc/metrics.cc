@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "exec/host_fallback.h"
 #include "exec/op_times.h"
 #include "gradwire/v1/gradwire.pb.h"
 #include "gradwire/v1/status.pb.h"
@@ -90,25 +91,36 @@ class State : public prometheus::Collectable {
     auto live = NewFamily("gradwire_live_bytes", "Device memory in tensors", MetricType::Gauge);
     auto pooled =
         NewFamily("gradwire_pooled_bytes", "Device memory kept for reuse", MetricType::Gauge);
+    auto healthy =
+        NewFamily("gradwire_device_healthy", "Whether the device can be used", MetricType::Gauge);
     for (const auto& backend : store_.backends()) {
       const MemoryStats memory = backend->memory();
       const std::vector<ClientMetric::Label> device = {{"device", backend->device().name()}};
       Add(live, static_cast<double>(memory.live_bytes), device);
       Add(pooled, static_cast<double>(memory.cached_bytes), device);
+      Add(healthy, backend->problem().empty() ? 1 : 0, device);
     }
-    for (auto* family : {&live, &pooled}) families.push_back(std::move(*family));
+    for (auto* family : {&live, &pooled, &healthy}) families.push_back(std::move(*family));
+  }
+  static std::vector<ClientMetric::Label> Labels(const OpDef& op) {
+    return {{"domain", std::string(op.domain)},
+            {"op", std::string(op.name)},
+            {"since", std::to_string(op.since)}};
   }
   static void CollectOperators(std::vector<MetricFamily>& families) {
     auto runs = NewFamily("gradwire_op_runs_total", "Operators that ran", MetricType::Counter);
     auto time = NewFamily("gradwire_op_seconds_total", "Time in operators", MetricType::Counter);
     for (const auto& [op, entry] : OpTimes::Global().Read()) {
-      const std::vector<ClientMetric::Label> name = {{"domain", std::string(op->domain)},
-                                                     {"op", std::string(op->name)},
-                                                     {"since", std::to_string(op->since)}};
-      Add(runs, static_cast<double>(entry.runs), name);
-      Add(time, std::chrono::duration<double>(entry.time).count(), name);
+      Add(runs, static_cast<double>(entry.runs), Labels(*op));
+      Add(time, std::chrono::duration<double>(entry.time).count(), Labels(*op));
     }
-    for (auto* family : {&runs, &time}) families.push_back(std::move(*family));
+    auto fallbacks = NewFamily("gradwire_host_fallbacks_total",
+                               "Operators of sessions on other devices that ran on the host",
+                               MetricType::Counter);
+    for (const auto& [op, count] : HostFallbacks::Global().Read()) {
+      Add(fallbacks, static_cast<double>(count), Labels(*op));
+    }
+    for (auto* family : {&runs, &time, &fallbacks}) families.push_back(std::move(*family));
   }
 
   const SessionStore& store_;

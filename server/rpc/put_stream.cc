@@ -1,4 +1,4 @@
-// PutStream: chunks straight into tensor memory, then one Put.
+// PutStream: chunks straight into host memory, which on a CPU is the tensor's, then one Put.
 
 #include <fmt/format.h>
 
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/hash/hash.h"
+#include "backend/on_host.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
@@ -56,7 +57,7 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
     CheckWhole();
     const TensorSpec spec = DecodeSpec(header.spec());
     tensors_.push_back(
-        {header.name(), header.requires_grad(), AllocateTensor(session()->stream(), spec)});
+        {header.name(), header.requires_grad(), AllocateTensor(session()->stream().host(), spec)});
   }
 
   void Complete() override { CheckWhole(); }
@@ -77,7 +78,7 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
 
   static void PutOne(CommandScope& scope, Incoming& incoming, v1::PutResponse& response) {
     std::vector<NamedTensor> one;
-    one.emplace_back(incoming.name, std::move(incoming.tensor));
+    one.emplace_back(incoming.name, FromHost(std::move(incoming.tensor), scope.session.stream()));
     for (const TensorInfo& info : scope.transaction.Put(std::move(one), incoming.requires_grad)) {
       EncodeInfo(info, response.add_tensors());
     }

@@ -48,6 +48,9 @@ void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {
   proto->set_threads(description.threads);
   proto->set_live_bytes(memory.live_bytes);
   proto->set_cached_bytes(memory.cached_bytes);
+  proto->set_memory_bytes(description.memory_bytes);
+  proto->set_capability(description.capability);
+  proto->set_problem(backend.problem());
 }
 
 // The element types of the first input: 16-bit floats are accepted wherever float32 is, see Apply.
@@ -69,6 +72,12 @@ void AddCodes(DTypeSet types, google::protobuf::RepeatedField<int32_t>* codes) {
   }
 }
 
+// The element types that the device leaves to the host.
+DTypeSet OnHostTypes(const OpDef& op, DeviceType device) {
+  if (device == DeviceType::kCpu || op.alias || !IsNodeOn(op, device)) return {};
+  return KernelOn(op, device) == nullptr ? Accepted(op) : Accepted(op).Without(TypesOn(device));
+}
+
 void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport* proto) {
   proto->set_domain(std::string(op.domain));
   proto->set_op_type(std::string(op.name));
@@ -80,10 +89,11 @@ void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport
   proto->set_second_order(HasGradient(op));
   AddCodes(Differentiated(op), proto->mutable_backward_types());
   AddCodes(Differentiated(op), proto->mutable_second_order_types());
+  AddCodes(OnHostTypes(op, backend.device().type), proto->mutable_host_types());
 }
 
 bool RunsOn(const OpDef& op, Device device) {
-  return op.alias || op.decompose != nullptr || KernelOn(op, device.type) != nullptr;
+  return op.decompose != nullptr || IsNodeOn(op, device.type);
 }
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
@@ -106,6 +116,7 @@ grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* co
     response->mutable_limits()->set_max_message_bytes(max_message_bytes_);
     response->set_max_ir_version(kMaxIrVersion);
     response->set_max_opset_version(kMaxOpset);
+    response->set_missing_devices(store.missing_devices());
     for (const auto& backend : store.backends()) {
       EncodeDevice(*backend, response->add_devices());
       for (const OpDef* op : Registry::Global().All()) {

@@ -42,8 +42,9 @@ void CheckId(const std::string& id) {
 }  // namespace
 
 SessionStore::SessionStore(std::vector<std::unique_ptr<Backend>> backends, ComputePool& pool,
-                           const SessionLimits& limits)
+                           const SessionLimits& limits, std::string missing_devices)
     : backends_(std::move(backends)),
+      missing_devices_(std::move(missing_devices)),
       pool_(pool),
       limits_(limits),
       all_{"", std::make_shared<Quota>(limits.max_bytes, "bytes of the server's memory"),
@@ -63,11 +64,17 @@ Backend& SessionStore::FindBackend(const std::string& device) const {
   std::string names;
   for (const auto& backend : backends_) {
     const std::string name = backend->device().name();
-    if (device == name || (device.empty() && name == "cpu")) return *backend;
+    if (device == name || (device.empty() && name == "cpu")) {
+      if (const std::string problem = backend->problem(); !problem.empty()) {
+        throw Error(reason::kDeviceFailed, fmt::format("{}: {}", name, problem));
+      }
+      return *backend;
+    }
     names += names.empty() ? name : ", " + name;
   }
-  throw Error(reason::kDeviceNotFound,
-              fmt::format("this server has no device '{}'; it has: {}", device, names));
+  std::string message = fmt::format("this server has no device '{}'; it has: {}", device, names);
+  if (!missing_devices_.empty()) message += fmt::format(" ({})", missing_devices_);
+  throw Error(reason::kDeviceNotFound, std::move(message));
 }
 
 SessionOptions SessionStore::OptionsFor(const OpenRequest& request) const {

@@ -71,12 +71,13 @@ struct OpenRequest {
 // lease ends meanwhile.
 class SessionStore {
  public:
+  // `missing_devices` says why there are not more devices; it is told who asks for one.
   SessionStore(std::vector<std::unique_ptr<Backend>> backends, ComputePool& pool,
-               const SessionLimits& limits);
+               const SessionLimits& limits, std::string missing_devices = {});
   ~SessionStore();
 
-  // An id that the tenant has open gives that session. Throws DEVICE_NOT_FOUND, INVALID_ARGUMENT,
-  // QUOTA_EXCEEDED, SHUTTING_DOWN.
+  // An id that the tenant has open gives that session. Throws DEVICE_NOT_FOUND, DEVICE_FAILED,
+  // INVALID_ARGUMENT, QUOTA_EXCEEDED, SHUTTING_DOWN.
   std::shared_ptr<Session> Open(const OpenRequest& request, const std::string& tenant = "");
   // Renews the lease. Throws SESSION_NOT_FOUND or SESSION_EXPIRED.
   std::shared_ptr<Session> Find(const std::string& id, const std::string& tenant = "");
@@ -88,6 +89,7 @@ class SessionStore {
 
   const SessionLimits& limits() const { return limits_; }
   const std::vector<std::unique_ptr<Backend>>& backends() const { return backends_; }
+  const std::string& missing_devices() const { return missing_devices_; }
 
  private:
   // What the sessions of a tenant hold.
@@ -117,6 +119,7 @@ class SessionStore {
   std::shared_ptr<Session> ExpireLocked(Table::iterator it);
 
   const std::vector<std::unique_ptr<Backend>> backends_;
+  const std::string missing_devices_;
   ComputePool& pool_;
   const SessionLimits limits_;
   const Tenant all_;  // the accounts of the server

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/on_host.h"
 #include "backend/quota.h"
 #include "exec/executor.h"
 #include "graph/trace.h"
@@ -17,8 +18,9 @@ namespace gradwire::testing {
 
 class Bench {
  public:
-  explicit Bench(std::function<void()> between_ops = [] {})
-      : stream_(backend_.NewStream(std::make_shared<Quota>(0))),
+  explicit Bench(
+      std::function<void()> between_ops = [] {}, Backend& backend = Cpu())
+      : stream_(backend.NewStream(std::make_shared<Quota>(0))),
         executor_(*stream_, std::move(between_ops)) {}
 
   Trace& trace() { return trace_; }
@@ -29,12 +31,12 @@ class Bench {
   // A ready array; a leaf that requires grad when `leaf`.
   Value Make(const Dims& dims, const std::vector<double>& elements, DType dtype = DType::kFloat64,
              bool leaf = false) {
-    Tensor tensor = AllocateTensor(*stream_, {dtype, dims});
+    Tensor host = AllocateTensor(stream_->host(), {dtype, dims});
     Dispatch(DenseTypes{}, dtype, [&]<class T>() {
-      T* data = tensor.mutable_data<T>();
+      T* data = host.mutable_data<T>();
       for (size_t i = 0; i < elements.size(); ++i) data[i] = static_cast<T>(elements[i]);
     });
-    Value value{std::move(tensor)};
+    Value value{FromHost(std::move(host), *stream_)};
     if (leaf) value.slot()->leaf = std::make_shared<Leaf>();
     return value;
   }
@@ -49,16 +51,21 @@ class Bench {
   }
   std::vector<double> Read(const Value& value) {
     Run({value});
+    const Tensor host = OnHost(value.tensor(), *stream_);
     std::vector<double> elements(static_cast<size_t>(value.numel()));
     Dispatch(DenseTypes{}, value.dtype(), [&]<class T>() {
-      const T* data = value.tensor().data<T>();
+      const T* data = host.data<T>();
       for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<double>(data[i]);
     });
     return elements;
   }
 
  private:
-  CpuBackend backend_;
+  static Backend& Cpu() {
+    static CpuBackend cpu;
+    return cpu;
+  }
+
   std::unique_ptr<Stream> stream_;
   uint64_t random_state_ = 1;
   Executor executor_;

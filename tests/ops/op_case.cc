@@ -9,6 +9,7 @@
 #include "autograd/backward.h"
 #include "graph/formula.h"
 #include "tests/ops/bench.h"
+#include "tests/ops/device.h"
 
 namespace gradwire::testing {
 namespace {
@@ -89,7 +90,7 @@ class Projection {
       std::vector<double>& x = moved.inputs[points_[k]].elements;
       for (size_t i = 0; i < x.size(); ++i) x[i] += step * along[k].elements[i];
     }
-    Bench bench;
+    Bench bench([] {}, DeviceUnderTest());
     const TraceScope scope(bench.trace());
     return Evaluate(moved, bench, order);
   }
@@ -177,13 +178,13 @@ void CheckGradient(Projection& f, int order) {
 }
 
 void CheckExpectation(const OpCase& c) {
-  Bench bench;
+  Bench bench([] {}, DeviceUnderTest());
   const TraceScope scope(bench.trace());
   ExpectNear(bench.Read(CallCase(c, bench, DType::kFloat64)[0]), *c.expect);
 }
 
 void CheckFloat32(const OpCase& c) {
-  Bench bench;
+  Bench bench([] {}, DeviceUnderTest());
   const TraceScope scope(bench.trace());
   const Values wide = CallCase(c, bench, DType::kFloat64);
   const Values narrow = CallCase(c, bench, DType::kFloat32);
@@ -204,7 +205,7 @@ void CheckFloat32(const OpCase& c) {
 void CheckDecomposition(const OpCase& c) {
   const OpDef& op = FindOp(c);
   if (op.cpu == nullptr || op.decompose == nullptr) return;
-  Bench bench;
+  Bench bench([] {}, DeviceUnderTest());
   const TraceScope scope(bench.trace());
   const Values inputs = MakeInputs(c, bench, DType::kFloat64, /*leaves=*/false);
   const Values got = Apply(op, inputs, c.attributes, c.outputs);
@@ -267,7 +268,7 @@ Input Fixed(Input input) {
 
 void Check(const OpCase& c) {
   if (c.error.has_value()) {
-    Bench bench;
+    Bench bench([] {}, DeviceUnderTest());
     const TraceScope scope(bench.trace());
     try {
       bench.Run(CallCase(c, bench, DType::kFloat64));

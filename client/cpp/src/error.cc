@@ -47,6 +47,7 @@ constexpr std::array kRows = {
     RowOf<Reason::kDependencyFailed>("DEPENDENCY_FAILED", grpc::FAILED_PRECONDITION),
     RowOf<Reason::kQuotaExceeded>("QUOTA_EXCEEDED", grpc::RESOURCE_EXHAUSTED),
     RowOf<Reason::kOutOfMemory>("OUT_OF_MEMORY", grpc::RESOURCE_EXHAUSTED),
+    RowOf<Reason::kDeviceFailed>("DEVICE_FAILED", grpc::UNAVAILABLE),
     RowOf<Reason::kCancelled>("CANCELLED", grpc::CANCELLED),
     RowOf<Reason::kDeadlineExceeded>("DEADLINE_EXCEEDED", grpc::DEADLINE_EXCEEDED),
     RowOf<Reason::kShuttingDown>("SHUTTING_DOWN", grpc::UNAVAILABLE),

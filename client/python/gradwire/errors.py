@@ -130,6 +130,10 @@ class OutOfMemory(GradwireError, MemoryError):
     """The device has no memory left."""
 
 
+class DeviceFailed(GradwireError):
+    """The session's device broke down."""
+
+
 class Cancelled(GradwireError):
     """The call was cancelled."""
 
@@ -170,6 +174,7 @@ _BY_REASON: dict[str, type[GradwireError]] = {
     "DEPENDENCY_FAILED": DependencyFailed,
     "QUOTA_EXCEEDED": QuotaExceeded,
     "OUT_OF_MEMORY": OutOfMemory,
+    "DEVICE_FAILED": DeviceFailed,
     "CANCELLED": Cancelled,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "SHUTTING_DOWN": Unavailable,

@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "backend/cpu/copy_box.h"
 #include "backend/quota.h"
 #include "core/parallel.h"
 
@@ -74,6 +75,12 @@ class CpuStream : public Stream {
   }
   void Download(const Buffer& from, void* host, size_t bytes) override {
     if (bytes != 0) std::memcpy(host, from.data(), bytes);
+  }
+  void Zero(void* to, size_t bytes) override {
+    if (bytes != 0) std::memset(to, 0, bytes);
+  }
+  void Copy(const Box& box, size_t width, const void* from, void* to) override {
+    CopyBoxOnHost(box, width, from, to);
   }
   void Synchronize() override {}
   const std::shared_ptr<Quota>& quota() const override { return quota_; }

@@ -32,6 +32,7 @@ enum class Reason {
   kDependencyFailed,
   kQuotaExceeded,
   kOutOfMemory,
+  kDeviceFailed,
   kCancelled,
   kDeadlineExceeded,
   kShuttingDown,
@@ -87,6 +88,7 @@ using SequenceReused = ErrorOf<Reason::kSequenceReused>;
 using DependencyFailed = ErrorOf<Reason::kDependencyFailed>;
 using QuotaExceeded = ErrorOf<Reason::kQuotaExceeded>;
 using OutOfMemory = ErrorOf<Reason::kOutOfMemory>;
+using DeviceFailed = ErrorOf<Reason::kDeviceFailed>;
 using Cancelled = ErrorOf<Reason::kCancelled>;
 using DeadlineExceeded = ErrorOf<Reason::kDeadlineExceeded>;
 using ShuttingDown = ErrorOf<Reason::kShuttingDown>;

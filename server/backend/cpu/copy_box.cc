@@ -1,34 +1,15 @@
-#include "ops/box.h"
+#include "backend/cpu/copy_box.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "core/parallel.h"
-#include "ops/strided.h"
+#include "core/strided.h"
 
 namespace gradwire {
 namespace {
 
 constexpr int64_t kGrainBytes = 1 << 16;
-
-// Drops extents of 1 and joins dimensions that lie back to back on both sides.
-Box Merged(const Box& box) {
-  Box merged;
-  for (size_t d = 0; d < box.dims.size(); ++d) {
-    if (box.dims[d] == 1) continue;
-    if (!merged.dims.empty() && merged.from.back() == box.from[d] * box.dims[d] &&
-        merged.to.back() == box.to[d] * box.dims[d]) {
-      merged.dims.back() *= box.dims[d];
-      merged.from.back() = box.from[d];
-      merged.to.back() = box.to[d];
-      continue;
-    }
-    merged.dims.push_back(box.dims[d]);
-    merged.from.push_back(box.from[d]);
-    merged.to.push_back(box.to[d]);
-  }
-  return merged;
-}
 
 // The innermost dimension of a box, and the walk over the others.
 struct Rows {
@@ -85,26 +66,22 @@ void CopyRows(const Rows& rows, const T* from, T* to) {
 
 }  // namespace
 
-void CopyBox(const Box& box, DType dtype, const void* from, int64_t from_start, void* to,
-             int64_t to_start) {
+void CopyBoxOnHost(const Box& box, size_t width, const void* from, void* to) {
   if (NumElements(box.dims) == 0) return;
-  Box merged = Merged(box);
-  if (merged.dims.empty()) merged = {{1}, {1}, {1}};
-  const Rows rows(std::move(merged));
-  DispatchWidth(dtype, [&]<class T>() {
-    CopyRows(rows, static_cast<const T*>(from) + from_start, static_cast<T*>(to) + to_start);
-  });
-}
-
-void FillElements(void* to, int64_t count, DType dtype, const void* value) {
-  DispatchWidth(dtype, [&]<class T>() {
-    T element;
-    std::memcpy(&element, value, sizeof(T));
-    T* const target = static_cast<T*>(to);
-    ParallelFor(count, kGrainBytes / int64_t{sizeof(T)}, [&](int64_t begin, int64_t end) {
-      std::fill(target + begin, target + end, element);
-    });
-  });
+  const Rows rows(Merged(box));
+  const auto copy = [&]<class T>() {
+    CopyRows(rows, static_cast<const T*>(from), static_cast<T*>(to));
+  };
+  switch (width) {
+    case 1:
+      return copy.operator()<uint8_t>();
+    case 2:
+      return copy.operator()<uint16_t>();
+    case 4:
+      return copy.operator()<uint32_t>();
+    default:
+      return copy.operator()<uint64_t>();
+  }
 }
 
 }  // namespace gradwire

@@ -1,6 +1,6 @@
 // Loops over arrays that are read or written in another order than they lie in.
-#ifndef GRADWIRE_OPS_STRIDED_H_
-#define GRADWIRE_OPS_STRIDED_H_
+#ifndef GRADWIRE_CORE_STRIDED_H_
+#define GRADWIRE_CORE_STRIDED_H_
 
 #include <cstdint>
 
@@ -57,4 +57,4 @@ void DispatchWidth(DType dtype, F&& f) {
 
 }  // namespace gradwire
 
-#endif  // GRADWIRE_OPS_STRIDED_H_
+#endif  // GRADWIRE_CORE_STRIDED_H_

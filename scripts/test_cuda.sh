@@ -1,0 +1,62 @@
+#!/bin/sh
+# Every operator's rows on the first GPU, to second order, and some of them under compute-sanitizer. Needs what
+# scripts/cuda_bundle.sh packed, CUDA's libraries, and nothing else; ends within ten minutes.
+# Prints `cuda: N passed, N failed`, or `cuda: not run, no device`; exit status 1 where something failed.
+set -eu
+cd "$(dirname "$0")/.."
+work=build/cuda-check
+results=build/test-results
+sample='*Softmax*:*MatMul*:*Gather*:*Scatter*:*Reduce*:*Conv*:*Pool*:*Transpose*:*Optimizer*'
+
+if ! nvidia-smi -L >/dev/null 2>&1; then
+  echo 'cuda: not run, no device'
+  exit 0
+fi
+if [ -f $work.tar.xz ]; then
+  rm -rf $work
+  xz -dc $work.tar.xz | tar -C build -xf -
+fi
+if [ ! -x $work/gradwire_op_tests ]; then
+  echo "$work.tar.xz is missing: make cuda-bundle, where the packages are"
+  echo 'cuda: 0 passed, 1 failed'
+  exit 1
+fi
+
+# cuBLASLt may be a part of the toolkit, or of a Python environment.
+blas=$(ldconfig -p | awk '/libcublasLt\.so\.13/ {print $NF; exit}')
+[ -n "$blas" ] || blas=$(find /usr/local/cuda*/lib64 /usr/lib /opt /usr/local/lib -name 'libcublasLt.so.13' 2>/dev/null | head -1)
+[ -n "$blas" ] || { echo 'no libcublasLt.so.13'; echo 'cuda: 0 passed, 1 failed'; exit 1; }
+export LD_LIBRARY_PATH="$PWD/$work/lib:$(dirname "$blas")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export GRADWIRE_TEST_DEVICE=cuda:0
+mkdir -p $results
+passed=0
+failed=0
+
+# run NAME SECONDS COMMAND...: counts GoogleTest's cases; a part that breaks off is one failure.
+run() {
+  name=$1
+  seconds=$2
+  shift 2
+  xml=$results/cuda-$name.xml
+  rm -f "$xml"
+  echo "== $name =="
+  status=0
+  timeout "$seconds" "$@" --gtest_brief=1 --gtest_output="xml:$xml" || status=$?
+  count=$(sed -n 's/^<testsuites tests="\([0-9]*\)" failures="\([0-9]*\)".*/\1 \2/p' "$xml" 2>/dev/null || true)
+  bad=${count#* }
+  all=${count% *}
+  if [ -z "$count" ] || { [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+    echo "$name: exit status $status"
+    failed=$((failed + 1))
+  else
+    passed=$((passed + all - bad))
+    failed=$((failed + bad))
+  fi
+}
+
+run rows 360 $work/gradwire_op_tests
+for tool in memcheck racecheck; do
+  run $tool 80 compute-sanitizer --tool $tool --error-exitcode 9 $work/gradwire_op_tests --gtest_filter="$sample"
+done
+echo "cuda: $passed passed, $failed failed"
+[ $failed -eq 0 ]

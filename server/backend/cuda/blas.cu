@@ -1,0 +1,215 @@
+// Matrix products through cuBLASLt.
+#include <cublasLt.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+#include <type_traits>
+
+#include "backend/cuda/blas.h"
+#include "backend/cuda/check.h"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/registration.h"
+#include "core/error.h"
+
+namespace gradwire::cuda {
+namespace {
+
+constexpr size_t kSmallWorkspace = size_t{4} << 20;
+constexpr size_t kLargeWorkspace = size_t{32} << 20;
+constexpr double kManyProducts = 0x1p30;
+constexpr size_t kRememberedPlans = 4096;
+
+void CheckBlas(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(reason::kInternal, fmt::format("{}: {}", what, cublasLtGetStatusString(status)));
+}
+#define GRADWIRE_BLAS_CHECK(call) CheckBlas((call), #call)
+
+// The handle of the current GPU; one serves all threads.
+cublasLtHandle_t Handle() {
+  static std::mutex mutex;
+  static std::map<int, cublasLtHandle_t> handles;
+  int gpu = 0;
+  GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));
+  const std::lock_guard lock(mutex);
+  cublasLtHandle_t& handle = handles[gpu];
+  if (handle == nullptr) GRADWIRE_BLAS_CHECK(cublasLtCreate(&handle));
+  return handle;
+}
+
+class Layout {
+ public:
+  // Column-major.
+  Layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t count, int64_t step) {
+    GRADWIRE_BLAS_CHECK(cublasLtMatrixLayoutCreate(&layout_, type, static_cast<uint64_t>(rows),
+                                                   static_cast<uint64_t>(columns), rows));
+    if (count == 1) return;
+    const auto batch = static_cast<int32_t>(count);
+    Set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, batch);
+    Set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, step);
+  }
+  ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+  cublasLtMatrixLayout_t get() const { return layout_; }
+
+ private:
+  template <class T>
+  void Set(cublasLtMatrixLayoutAttribute_t attribute, const T& value) {
+    GRADWIRE_BLAS_CHECK(
+        cublasLtMatrixLayoutSetAttribute(layout_, attribute, &value, sizeof(value)));
+  }
+  cublasLtMatrixLayout_t layout_ = nullptr;
+};
+
+class Description {
+ public:
+  Description(cublasComputeType_t compute, cudaDataType_t scale) {
+    GRADWIRE_BLAS_CHECK(cublasLtMatmulDescCreate(&description_, compute, scale));
+  }
+  ~Description() { cublasLtMatmulDescDestroy(description_); }
+  Description(const Description&) = delete;
+  Description& operator=(const Description&) = delete;
+  template <class T>
+  void Set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    GRADWIRE_BLAS_CHECK(
+        cublasLtMatmulDescSetAttribute(description_, attribute, &value, sizeof(value)));
+  }
+  cublasLtMatmulDesc_t get() const { return description_; }
+
+ private:
+  cublasLtMatmulDesc_t description_ = nullptr;
+};
+
+// Bytes that an array's address is a multiple of; cuBLASLt asks for no more than 256.
+uint32_t AlignmentOf(const void* data) {
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  return static_cast<uint32_t>(std::min<uintptr_t>(256, address & (~address + 1)));
+}
+
+// All that the choice of an algorithm depends on: what is asked for, by which GPU, and where the
+// operands are, in cuBLASLt's order, b and a, and c.
+using Alignments = std::array<uint32_t, 3>;
+using PlanKey = std::tuple<int, DType, std::array<int64_t, 7>, std::array<bool, 4>, Alignments>;
+
+PlanKey KeyOf(int gpu, const MatrixProduct& p) {
+  return {gpu,
+          p.dtype,
+          {p.m, p.n, p.k, p.count, p.a_step, p.b_step, p.c_step},
+          {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate},
+          {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c)}};
+}
+
+class Plans {
+ public:
+  static Plans& Global() {
+    static Plans plans;
+    return plans;
+  }
+  template <class Choose>
+  cublasLtMatmulAlgo_t Get(const PlanKey& key, const Choose& choose) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
+    }
+    const cublasLtMatmulAlgo_t chosen = choose();
+    const std::lock_guard lock(mutex_);
+    if (plans_.size() >= kRememberedPlans) plans_.clear();
+    plans_[key] = chosen;
+    return chosen;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<PlanKey, cublasLtMatmulAlgo_t> plans_;  // guarded
+};
+
+struct Operation {
+  Description description;
+  Layout a, b, c;
+};
+
+void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
+                    const Alignments& alignments) {
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    GRADWIRE_BLAS_CHECK(
+        cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[0]);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[1]);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
+}
+
+cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Operation& o, size_t workspace,
+                            const Alignments& alignments) {
+  cublasLtMatmulPreference_t preference = nullptr;
+  GRADWIRE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
+  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
+                        decltype(&cublasLtMatmulPreferenceDestroy)>
+      owned(preference, &cublasLtMatmulPreferenceDestroy);
+  SetPreferences(preference, workspace, alignments);
+  cublasLtMatmulHeuristicResult_t result{};
+  int found = 0;
+  GRADWIRE_BLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(),
+                                                     o.b.get(), o.c.get(), o.c.get(), preference, 1,
+                                                     &result, &found));
+  if (found == 0) throw Error(reason::kInternal, "cuBLASLt has no algorithm for this product");
+  return result.algo;
+}
+
+size_t WorkspaceFor(const MatrixProduct& p) {
+  const double products = double(p.m) * double(p.n) * double(p.k) * double(p.count);
+  return products < kManyProducts ? kSmallWorkspace : kLargeWorkspace;
+}
+
+}  // namespace
+
+// Row-major c = a b is column-major c' = b' a', whose operands lie in memory as they do here.
+void Multiply(Stream& stream, const MatrixProduct& p) {
+  const cudaStream_t queue = QueueOf(stream);
+  const cublasLtHandle_t handle = Handle();
+  const bool wide = p.dtype == DType::kFloat64;
+  const cudaDataType_t type = wide ? CUDA_R_64F : CUDA_R_32F;
+  Operation o{Description(wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, type),
+              Layout(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
+              Layout(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
+              Layout(type, p.n, p.m, p.count, p.c_step)};
+  o.description.Set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  o.description.Set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  if (p.bias != nullptr) {
+    o.description.Set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    o.description.Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  }
+  const size_t workspace = WorkspaceFor(p);
+  int gpu = 0;
+  GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));
+  const PlanKey key = KeyOf(gpu, p);
+  const cublasLtMatmulAlgo_t algorithm = Plans::Global().Get(
+      key, [&] { return Choose(handle, o, workspace, std::get<Alignments>(key)); });
+  const BufferPtr scratch = stream.Allocate(workspace);
+  const float one = 1;
+  const float kept = p.accumulate ? 1 : 0;
+  const double wide_one = 1;
+  const double wide_kept = kept;
+  const void* const alpha = wide ? static_cast<const void*>(&wide_one) : &one;
+  const void* const beta = wide ? static_cast<const void*>(&wide_kept) : &kept;
+  GRADWIRE_BLAS_CHECK(cublasLtMatmul(handle, o.description.get(), alpha, p.b, o.a.get(), p.a,
+                                     o.b.get(), beta, p.c, o.c.get(), p.c, o.c.get(), &algorithm,
+                                     scratch->data(), workspace, queue));
+}
+
+std::string BlasVersion() {
+  const size_t version = cublasLtGetVersion();
+  return fmt::format("cuBLASLt {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
+}  // namespace gradwire::cuda

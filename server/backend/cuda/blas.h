@@ -1,0 +1,37 @@
+// Matrix products on the GPU. The library gradwire_cuda implements it with cuBLASLt, the tests with
+// loops.
+#ifndef GRADWIRE_BACKEND_CUDA_BLAS_H_
+#define GRADWIRE_BACKEND_CUDA_BLAS_H_
+
+#include <cstdint>
+
+#include "backend/backend.h"
+
+namespace gradwire::cuda {
+
+// c = a b for `count` row-major matrices, float32 or float64, which lie `..._step` elements apart
+// (0: the same one again). a is m x k, or k x m where it is transposed; b likewise; c is m x n.
+struct MatrixProduct {
+  DType dtype = DType::kFloat32;
+  int64_t m = 0, n = 0, k = 0;
+  bool transpose_a = false;
+  bool transpose_b = false;
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* c = nullptr;
+  int64_t count = 1;
+  int64_t a_step = 0;
+  int64_t b_step = 0;
+  int64_t c_step = 0;
+  // n elements that are added to each row, or nullptr. float32 only.
+  const void* bias = nullptr;
+  // c += a b; without a bias.
+  bool accumulate = false;
+};
+
+// Queues the product. REQUIRES: extents of at least 1; a CudaStream.
+void Multiply(Stream& stream, const MatrixProduct& product);
+
+}  // namespace gradwire::cuda
+
+#endif  // GRADWIRE_BACKEND_CUDA_BLAS_H_

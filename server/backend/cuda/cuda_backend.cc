@@ -1,0 +1,103 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <utility>
+
+#include "backend/caching_allocator.h"
+#include "backend/quota.h"
+
+namespace gradwire::cuda {
+namespace {
+
+constexpr size_t kSmallBytes = size_t{4} << 10;
+constexpr int kSmallSlots = 512;
+constexpr size_t kLargeBytes = size_t{1} << 20;
+constexpr int kLargeSlots = 32;
+
+class CudaBuffer : public Buffer {
+ public:
+  CudaBuffer(std::shared_ptr<Gpu> gpu, std::shared_ptr<Lane> lane, std::shared_ptr<Quota> quota,
+             void* block, size_t bytes, size_t block_size)
+      : Buffer(block, bytes, gpu->device),
+        gpu_(std::move(gpu)),
+        lane_(std::move(lane)),
+        quota_(std::move(quota)),
+        block_size_(block_size) {}
+  ~CudaBuffer() override {
+    gpu_->memory.Free(*lane_, data(), block_size_);
+    quota_->Give(static_cast<int64_t>(block_size_));
+  }
+
+ private:
+  const std::shared_ptr<Gpu> gpu_;
+  const std::shared_ptr<Lane> lane_;
+  const std::shared_ptr<Quota> quota_;
+  const size_t block_size_;
+};
+
+Staging& StagingFor(Gpu& gpu, size_t bytes) { return bytes <= kSmallBytes ? gpu.small : gpu.large; }
+
+}  // namespace
+
+Gpu::Gpu(Device id, std::unique_ptr<Driver> runtime, size_t max_bytes)
+    : device(id),
+      driver(std::move(runtime)),
+      memory(*driver, max_bytes),
+      small(*driver, kSmallBytes, kSmallSlots),
+      large(*driver, kLargeBytes, kLargeSlots) {}
+
+CudaStream::CudaStream(std::shared_ptr<Gpu> gpu, std::shared_ptr<Quota> quota,
+                       std::unique_ptr<Stream> host)
+    : gpu_(std::move(gpu)),
+      quota_(std::move(quota)),
+      host_(std::move(host)),
+      lane_(std::make_shared<Lane>(gpu_->memory)) {}
+
+BufferPtr CudaStream::Allocate(size_t bytes) {
+  const size_t block_size = CachingAllocator::BlockSize(bytes);
+  quota_->Take(static_cast<int64_t>(block_size));
+  void* block = nullptr;
+  try {
+    block = gpu_->memory.Allocate(*lane_, block_size);
+  } catch (...) {
+    quota_->Give(static_cast<int64_t>(block_size));
+    throw;
+  }
+  return std::make_shared<CudaBuffer>(gpu_, lane_, quota_, block, bytes, block_size);
+}
+
+void CudaStream::Upload(const void* host, Buffer& to, size_t bytes) {
+  StagingFor(*gpu_, bytes).Upload(queue(), to.data(), host, bytes);
+}
+
+void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
+  StagingFor(*gpu_, bytes).Download(queue(), host, from.data(), bytes);
+}
+
+void CudaStream::Zero(void* to, size_t bytes) {
+  if (bytes != 0) driver().Zero(queue(), to, bytes);
+}
+
+void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) {
+  driver().CopyBox(queue(), Merged(box), width, from, to);
+}
+
+void CudaStream::Synchronize() { driver().Synchronize(queue()); }
+
+CudaBackend::CudaBackend(int index, std::unique_ptr<Driver> driver, Backend& host, size_t max_bytes)
+    : gpu_(std::make_shared<Gpu>(Device{DeviceType::kCuda, index}, std::move(driver), max_bytes)),
+      host_(host) {}
+
+DeviceDescription CudaBackend::Describe() const {
+  const GpuDescription gpu = gpu_->driver->Describe();
+  return {.description = gpu.name,
+          .library = gpu.library,
+          .memory_bytes = gpu.memory_bytes,
+          .capability = gpu.capability};
+}
+
+std::unique_ptr<Stream> CudaBackend::NewStream(std::shared_ptr<Quota> quota) {
+  auto host = host_.NewStream(quota);
+  return std::make_unique<CudaStream>(gpu_, std::move(quota), std::move(host));
+}
+
+}  // namespace gradwire::cuda

@@ -1,0 +1,228 @@
+// The driver over the CUDA runtime, and what the library exports.
+#include <fmt/format.h>
+
+#include <array>
+#include <mutex>
+#include <string>
+
+#include "backend/cuda/blas.h"
+#include "backend/cuda/check.h"
+#include "backend/cuda/copy_box.cuh"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/library.h"
+#include "backend/cuda/registration.h"
+#include "core/error.h"
+
+namespace gradwire::cuda {
+namespace {
+
+// What each GPU broke down with. Whoever meets the error first writes it, once.
+class Problems {
+ public:
+  static Problems& Global() {
+    static Problems problems;
+    return problems;
+  }
+  void Set(int gpu, std::string problem) {
+    const std::lock_guard lock(mutex_);
+    std::string& mine = problems_[Slot(gpu)];
+    if (mine.empty()) mine = std::move(problem);
+  }
+  std::string Get(int gpu) const {
+    const std::lock_guard lock(mutex_);
+    return problems_[Slot(gpu)];
+  }
+
+ private:
+  static constexpr size_t kMost = 64;
+  static size_t Slot(int gpu) { return static_cast<size_t>(gpu) % kMost; }
+  mutable std::mutex mutex_;
+  std::array<std::string, kMost> problems_;  // guarded
+};
+
+// Errors after which every call of the process on that GPU fails: the CUDA runtime's manual says of
+// them that the process must be started again.
+bool IsSticky(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorDevicesUnavailable:
+      return true;
+    default:
+      return false;
+  }
+}
+
+class Runtime final : public Driver {
+ public:
+  explicit Runtime(int gpu) : gpu_(gpu) {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, gpu));
+    // Memory that the runtime itself needs is had now, not amid a session.
+    GRADWIRE_CUDA_CHECK(cudaFree(nullptr));
+  }
+
+  GpuDescription Describe() const override {
+    int runtime = 0;
+    cudaRuntimeGetVersion(&runtime);
+    return {properties_.name,
+            fmt::format("CUDA {}.{}, {}", runtime / 1000, runtime % 1000 / 10, BlasVersion()),
+            fmt::format("{}.{}", properties_.major, properties_.minor),
+            static_cast<int64_t>(properties_.totalGlobalMem)};
+  }
+  std::string problem() const override { return Problems::Global().Get(gpu_); }
+
+  void* Allocate(size_t bytes) override {
+    Use();
+    return Had([&](void** memory) { return cudaMalloc(memory, bytes); });
+  }
+  void* AllocatePinned(size_t bytes) override {
+    Use();
+    return Had([&](void** memory) { return cudaHostAlloc(memory, bytes, cudaHostAllocDefault); });
+  }
+  void Free(void* memory) noexcept override {
+    cudaSetDevice(gpu_);
+    cudaFree(memory);
+  }
+  void FreePinned(void* memory) noexcept override {
+    cudaSetDevice(gpu_);
+    cudaFreeHost(memory);
+  }
+
+  Queue NewQueue() override {
+    Use();
+    cudaStream_t queue = nullptr;
+    GRADWIRE_CUDA_CHECK(cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking));
+    return queue;
+  }
+  void DeleteQueue(Queue queue) noexcept override {
+    cudaSetDevice(gpu_);
+    cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
+    cudaStreamDestroy(static_cast<cudaStream_t>(queue));
+  }
+  Event NewEvent() override {
+    Use();
+    cudaEvent_t event = nullptr;
+    GRADWIRE_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    return event;
+  }
+  void DeleteEvent(Event event) noexcept override {
+    cudaSetDevice(gpu_);
+    cudaEventDestroy(static_cast<cudaEvent_t>(event));
+  }
+
+  void CopyToDevice(Queue queue, void* to, const void* pinned, size_t bytes) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice,
+                                        static_cast<cudaStream_t>(queue)));
+  }
+  void CopyToHost(Queue queue, void* pinned, const void* from, size_t bytes) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaMemcpyAsync(pinned, from, bytes, cudaMemcpyDeviceToHost,
+                                        static_cast<cudaStream_t>(queue)));
+  }
+  void Zero(Queue queue, void* to, size_t bytes) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(queue)));
+  }
+  void CopyBox(Queue queue, const Box& box, size_t width, const void* from, void* to) override {
+    Use();
+    CopyBoxOnGpu(static_cast<cudaStream_t>(queue), box, width, from, to);
+  }
+  void Record(Queue queue, Event event) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(queue)));
+  }
+  void Wait(Event event) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
+  }
+  void Synchronize(Queue queue) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaStreamSynchronize(static_cast<cudaStream_t>(queue)));
+  }
+  void SynchronizeAll() override {
+    Use();
+    GRADWIRE_CUDA_CHECK(cudaDeviceSynchronize());
+  }
+
+  // The GPU becomes the calling thread's.
+  void Use() const {
+    if (const std::string broken = problem(); !broken.empty()) {
+      throw Error(reason::kDeviceFailed, broken);
+    }
+    GRADWIRE_CUDA_CHECK(cudaSetDevice(gpu_));
+  }
+
+ private:
+  // Memory, or nullptr where there is none.
+  template <class Allocate>
+  static void* Had(const Allocate& allocate) {
+    void* memory = nullptr;
+    const cudaError_t status = allocate(&memory);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // else the next launch would be told of it
+      return nullptr;
+    }
+    Check(status, "allocation");
+    return memory;
+  }
+
+  const int gpu_;
+  cudaDeviceProp properties_{};
+};
+
+}  // namespace
+
+void Check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  const std::string text =
+      fmt::format("{}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+  if (!IsSticky(status)) throw Error(reason::kInternal, text);
+  int gpu = 0;
+  cudaGetDevice(&gpu);
+  Problems::Global().Set(gpu, text);
+  throw Error(reason::kDeviceFailed, text);
+}
+
+cudaStream_t QueueOf(Stream& stream) {
+  auto& cuda_stream = static_cast<CudaStream&>(stream);
+  static_cast<Runtime&>(cuda_stream.driver()).Use();
+  return static_cast<cudaStream_t>(cuda_stream.queue());
+}
+
+void CheckLaunch(Stream&) { GRADWIRE_CUDA_CHECK(cudaGetLastError()); }
+
+}  // namespace gradwire::cuda
+
+extern "C" void gradwire_cuda_open(gradwire::cuda::Gpus& gpus) {
+  namespace cuda = gradwire::cuda;
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    gpus.missing = fmt::format(
+        "no CUDA device: {}", status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
+    return;
+  }
+  cuda::InstallKernels();
+  for (int gpu = 0; gpu < count; ++gpu) {
+    try {
+      gpus.drivers.push_back(std::make_unique<cuda::Runtime>(gpu));
+    } catch (const gradwire::Error& error) {
+      gpus.missing +=
+          fmt::format("{}cuda:{}: {}", gpus.missing.empty() ? "" : "; ", gpu, error.message());
+    }
+  }
+}

@@ -1,0 +1,35 @@
+// How a .cu file gives operators their CUDA kernels.
+#ifndef GRADWIRE_OPS_CUDA_KERNEL_H_
+#define GRADWIRE_OPS_CUDA_KERNEL_H_
+
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "graph/kernel.h"
+#include "graph/op.h"
+
+namespace gradwire::cuda {
+
+struct KernelRow {
+  std::string_view domain;
+  std::string_view name;
+  int since;
+  Kernel kernel;
+};
+
+// Of all .cu files that were linked: before the library is opened, nothing is done with them.
+inline std::vector<KernelRow>& KernelRows() {
+  static std::vector<KernelRow> rows;
+  return rows;
+}
+
+// GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSum", 1, kernel) at namespace scope: of the row with that
+// domain, name and `since`.
+#define GRADWIRE_CUDA_KERNEL(domain, name, since, ...)                 \
+  [[maybe_unused]] const bool GRADWIRE_CONCAT(kCudaRow, __COUNTER__) = \
+      (::gradwire::cuda::KernelRows().push_back({domain, name, since, __VA_ARGS__}), true)
+
+}  // namespace gradwire::cuda
+
+#endif  // GRADWIRE_OPS_CUDA_KERNEL_H_

@@ -1,0 +1,34 @@
+#include <limits>
+
+#include "ops/binary_functors.h"
+#include "ops/elementwise.cuh"
+
+namespace gradwire::cuda {
+namespace {
+
+// The bounds are read where they are; nullptr where there is none.
+template <class T>
+struct Clipped {
+  const T* low;
+  const T* high;
+
+  GRADWIRE_FN T operator()(T x) const {
+    if (low != nullptr && x < *low) x = *low;
+    return high != nullptr && x > *high ? *high : x;
+  }
+};
+
+void ClipKernel(KernelContext& context) {
+  Dispatch(NumberTypes{}, context.input(0).dtype(), [&]<class T>() {
+    const Clipped<T> f{context.has(1) ? context.in<T>(1) : nullptr,
+                       context.has(2) ? context.in<T>(2) : nullptr};
+    Map(context.stream(), context.in<T>(0), context.out<T>(0), context.input(0).numel(), f);
+  });
+}
+
+GRADWIRE_CUDA_KERNEL("gradwire", "Maximum", 1, BinaryKernel<fn::Maximum, NumberTypes>);
+GRADWIRE_CUDA_KERNEL("gradwire", "Minimum", 1, BinaryKernel<fn::Minimum, NumberTypes>);
+GRADWIRE_CUDA_KERNEL("", "Clip", 11, ClipKernel);
+
+}  // namespace
+}  // namespace gradwire::cuda

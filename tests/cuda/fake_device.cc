@@ -1,0 +1,18 @@
+#include "tests/cuda/fake_device.h"
+
+#include "backend/cuda/registration.h"
+#include "tests/ops/device.h"
+
+namespace gradwire::testing {
+
+void InstallFakeKernels() {
+  static const bool installed = (cuda::InstallKernels(), true);
+  static_cast<void>(installed);
+}
+
+Backend& DeviceUnderTest() {
+  static FakeGpu gpu;
+  return gpu.backend();
+}
+
+}  // namespace gradwire::testing

@@ -1,0 +1,76 @@
+"""The CUDA library: that it is built for every GPU it is for, fits the server, and that the server does without it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import gradwire
+from gradwire import errors
+from gradwire.testing import Server
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "build" / "cuda" / "libgradwire_cuda.so"
+BUILD_S = 1800
+LIST_S = 120
+
+needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")
+
+
+def server_binary() -> pathlib.Path:
+    """GRADWIRE_SERVER, or the release build."""
+    return pathlib.Path(os.environ.get("GRADWIRE_SERVER", ROOT / "build" / "release" / "gradwire-server"))
+
+
+def refusal(*flags: str) -> str:
+    """What a server with these flags says to who opens a session on its first GPU; "" where that works."""
+    with Server(server_binary(), flags) as server, gradwire.connect(server.target) as client:
+        try:
+            client.session(device="cuda:0").close()
+        except errors.DeviceNotFound as error:
+            return str(error)
+    return ""
+
+
+@pytest.fixture(scope="session")
+def library() -> pathlib.Path:
+    """The library, built by `make cuda`. A warning is an error there."""
+    subprocess.run(["make", "--no-print-directory", "cuda"], cwd=ROOT, check=True, timeout=BUILD_S)
+    return LIBRARY
+
+
+@needs_nvcc
+def test_it_holds_code_for_each_architecture(library: pathlib.Path) -> None:
+    def listed(what: str) -> set[str]:
+        output = subprocess.run(
+            ["cuobjdump", what, library], capture_output=True, text=True, check=True, timeout=LIST_S
+        ).stdout
+        return set(re.findall(r"\.(sm_\d+)\.", output))
+
+    assert listed("--list-elf") == {"sm_80", "sm_90", "sm_100"}
+    assert listed("--list-ptx") == {"sm_100"}
+
+
+@needs_nvcc
+def test_the_server_opens_it(library: pathlib.Path) -> None:
+    # All symbols are bound when it is opened; without a GPU it then says so itself.
+    message = refusal(f"--cuda_library={library}")
+    assert message == "" or "no CUDA device: " in message
+
+
+def test_without_it_the_server_says_why_there_is_no_gpu() -> None:
+    assert "no CUDA: libgradwire_no_such.so: cannot open" in refusal("--cuda_library=libgradwire_no_such.so")
+    assert "it has: cpu (no CUDA: --cuda_library is empty)" in refusal("--cuda_library=")
+
+
+def test_its_absence_is_told_by_server_info() -> None:
+    with Server(server_binary(), ["--cuda_library="]) as server, gradwire.connect(server.target) as client:
+        info = client.server_info()
+        assert [device.name for device in info.devices] == ["cpu"]
+        assert info.missing_devices == "no CUDA: --cuda_library is empty"
+        assert not any(row.host_types for row in info.operators)

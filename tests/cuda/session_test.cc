@@ -1,0 +1,141 @@
+// Sessions on a device that the CPU plays: what its kernels compute, what the host does for it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend/cuda/library.h"
+#include "backend/on_host.h"
+#include "backend/quota.h"
+#include "exec/compute_pool.h"
+#include "exec/host_fallback.h"
+#include "graph/formula.h"
+#include "graph/op.h"
+#include "session/session_store.h"
+#include "session/transaction.h"
+#include "tests/cuda/fake_device.h"
+#include "tests/ops/bench.h"
+#include "tests/unit/error_of.h"
+
+namespace gradwire {
+namespace {
+
+using ::testing::AllOf;
+using testing::Bench;
+using ::testing::DoubleEq;
+using ::testing::ElementsAre;
+using testing::ErrorOf;
+using testing::FakeDriver;
+using testing::FakeGpu;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+int64_t FallbacksOf(const OpDef& op) {
+  const auto runs = HostFallbacks::Global().Read();
+  const auto found = runs.find(&op);
+  return found == runs.end() ? 0 : found->second;
+}
+
+class CudaSessionTest : public ::testing::Test {
+ protected:
+  FakeGpu gpu_;
+  Bench bench_{[] {}, gpu_.backend()};
+  const TraceScope scope_{bench_.trace()};
+};
+
+TEST_F(CudaSessionTest, ForwardAndBackwardDoNotWait) {
+  const Value x = bench_.Make({2, 3}, {1, 2, 3, 4, 5, 6}, DType::kFloat32, /*leaf=*/true);
+  const Value w = bench_.Make({3, 2}, {1, -1, 2, 0, 0, 1}, DType::kFloat32, /*leaf=*/true);
+  const Value y = Call("Relu", {MatMul(x, w)});
+  const Value z = Sum(Call("Softmax", {y}) * y, {0, 1}, false);
+  bench_.Run({z});
+  EXPECT_EQ(gpu_.driver().waits(), 0);
+  EXPECT_EQ(bench_.Read(y), (std::vector<double>{5, 2, 14, 2}));
+  EXPECT_EQ(gpu_.driver().waits(), 1);
+}
+
+TEST_F(CudaSessionTest, WhatHasNoKernelRunsOnTheHostAndIsCounted) {
+  const OpDef& op = Registry::Global().Latest("Det");
+  ASSERT_EQ(op.cuda, nullptr);
+  const int64_t before = FallbacksOf(op);
+  const Value x = bench_.Make({2, 2}, {1, 2, 3, 4});
+  const Value y = Call("Det", {x + 1.0});
+  EXPECT_THAT(bench_.Read(y * 3.0), ElementsAre(DoubleEq(-6)));
+  EXPECT_EQ(FallbacksOf(op), before + 1);
+}
+
+TEST_F(CudaSessionTest, ADecompositionIsPreferredToTheHost) {
+  const OpDef& op = Registry::Global().Latest("Hardmax");
+  ASSERT_TRUE(op.cpu != nullptr && op.cuda == nullptr && op.decompose != nullptr);
+  const Value y = Call("Hardmax", {bench_.Make({3}, {1, 3, 2})});
+  EXPECT_NE(&y.node()->op(), &op);
+  EXPECT_THAT(bench_.Read(y), ElementsAre(0, 1, 0));
+  EXPECT_EQ(FallbacksOf(op), 0);
+}
+
+TEST_F(CudaSessionTest, ElementTypesThatKernelsLackGoToTheHost) {
+  const OpDef& cast = Registry::Global().Latest("Cast");
+  const int64_t before = FallbacksOf(cast);
+  const Value x = bench_.Make({3}, {1, -2, 0.5}, DType::kFloat32);
+  const Value small = Cast(x, DType::kFloat8E4M3FN);
+  EXPECT_THAT(bench_.Read(Cast(small, DType::kFloat64)), ElementsAre(1, -2, 0.5));
+  EXPECT_EQ(FallbacksOf(cast), before + 2);
+}
+
+TEST_F(CudaSessionTest, AnIndexOutOfRangeIsRefusedByItsValue) {
+  const Value x = bench_.Make({3}, {1, 2, 3});
+  const Value bad = bench_.Make({2}, {0, -4}, DType::kInt64);
+  EXPECT_THAT(ErrorOf([&] { bench_.Read(Call("Gather", {x, bad})); }),
+              AllOf(StartsWith("INVALID_ARGUMENT"), HasSubstr("index -4 is outside [-3, 3)")));
+  const Value good = bench_.Make({2}, {0, -3}, DType::kInt64);
+  EXPECT_THAT(bench_.Read(Call("Gather", {x, good})), ElementsAre(1, 1));
+}
+
+// Every other operator has a CUDA kernel, or a decomposition into such. Rows leave this list, none
+// comes to it.
+TEST(CudaRegistryTest, TheseAreLeftToTheHost) {
+  testing::InstallFakeKernels();
+  std::set<std::string> names;
+  for (const OpDef* op : Registry::Global().All()) {
+    if (op->cpu == nullptr || op->decompose != nullptr || op->cuda != nullptr) continue;
+    names.insert((op->domain.empty() ? "" : std::string(op->domain) + "::") +
+                 std::string(op->name));
+  }
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("?"));
+}
+
+TEST(CudaStoreTest, OpensSessionsOnTheDeviceUntilItBreaks) {
+  FakeGpu gpu;
+  FakeDriver& driver = gpu.driver();
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::make_unique<CpuBackend>());
+  backends.push_back(gpu.Release());
+  ComputePool pool(1);
+  SessionStore store(std::move(backends), pool, {});
+  const auto session = store.Open({.device = "cuda:0"});
+  EXPECT_EQ(session->device().name(), "cuda:0");
+  driver.Break("an illegal address");
+  EXPECT_EQ(ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
+            "DEVICE_FAILED: cuda:0: an illegal address");
+  EXPECT_EQ(store.Open({})->device().name(), "cpu");
+}
+
+TEST(CudaStoreTest, SaysWhyThereIsNoDevice) {
+  const cuda::Gpus gpus = cuda::OpenGpus("libgradwire_no_such.so");
+  EXPECT_TRUE(gpus.drivers.empty());
+  EXPECT_THAT(gpus.missing, AllOf(StartsWith("no CUDA: "), HasSubstr("libgradwire_no_such.so")));
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::make_unique<CpuBackend>());
+  ComputePool pool(1);
+  SessionStore store(std::move(backends), pool, {}, gpus.missing);
+  EXPECT_THAT(ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
+              AllOf(StartsWith("DEVICE_NOT_FOUND: this server has no device 'cuda:0'; it has: cpu"),
+                    HasSubstr(gpus.missing)));
+}
+
+}  // namespace
+}  // namespace gradwire
