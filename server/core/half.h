@@ -8,16 +8,15 @@
 
 namespace gradwire {
 
+// NOLINTBEGIN(google-explicit-constructor): storage
+
 // IEEE 754 binary16. Rounds to nearest even; overflows to infinity; keeps NaN.
 struct Float16 {
   uint16_t bits = 0;
 
   constexpr Float16() = default;
-  constexpr Float16(float value)
-      : bits(FromFloat(value)) {}  // NOLINT(google-explicit-constructor): storage
-  constexpr operator float() const {
-    return ToFloat(bits);
-  }  // NOLINT(google-explicit-constructor): storage
+  constexpr Float16(float value) : bits(FromFloat(value)) {}
+  constexpr operator float() const { return ToFloat(bits); }
 
  private:
   static constexpr uint16_t FromFloat(float value) {
@@ -51,9 +50,8 @@ struct BFloat16 {
   uint16_t bits = 0;
 
   constexpr BFloat16() = default;
-  constexpr BFloat16(float value)
-      : bits(FromFloat(value)) {}     // NOLINT(google-explicit-constructor): storage
-  constexpr operator float() const {  // NOLINT(google-explicit-constructor): storage
+  constexpr BFloat16(float value) : bits(FromFloat(value)) {}
+  constexpr operator float() const {
     return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
   }
 
@@ -64,6 +62,8 @@ struct BFloat16 {
     return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
 };
+
+// NOLINTEND(google-explicit-constructor)
 
 }  // namespace gradwire
 

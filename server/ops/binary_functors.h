@@ -49,9 +49,13 @@ GRADWIRE_BINARY(SigmoidGrad, a* b*(T(1) - b));
 struct PRelu {
   template <class T>
   GRADWIRE_FN T operator()(T x, T slope) const {
-    const T scaled = Mul()(x, slope);
-    if constexpr (std::is_floating_point_v<T>) return math::Select(x < 0, scaled, x);
-    return x < T(0) ? scaled : x;
+    if constexpr (std::is_floating_point_v<T>) {
+      return math::Select(x < 0, Mul()(x, slope), x);
+    } else if constexpr (std::is_unsigned_v<T>) {
+      return x;
+    } else {
+      return x < T(0) ? Mul()(x, slope) : x;
+    }
   }
 };
 

@@ -39,9 +39,7 @@ class RangeCheck {
     return 0;
   }
   void ThrowIfFailed() const {
-    if (!failed_) return;
-    throw Error(reason::kInvalidArgument,
-                fmt::format("index {} is outside [-{}, {})", index_, extent_, extent_));
+    if (failed_) RefuseIndex(index_, extent_);
   }
 
  private:
@@ -99,6 +97,11 @@ void Reduce(const Blocks& blocks, const T* updates, T* to, int64_t to_elements,
 }
 
 }  // namespace
+
+void RefuseIndex(int64_t index, int64_t extent) {
+  throw Error(reason::kInvalidArgument,
+              fmt::format("index {} is outside [-{}, {})", index, extent, extent));
+}
 
 void RequireIndexType(const TensorSpec& indices) {
   if (indices.dtype == DType::kInt32 || indices.dtype == DType::kInt64) return;

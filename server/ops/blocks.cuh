@@ -3,8 +3,6 @@
 #ifndef GRADWIRE_OPS_BLOCKS_CUH_
 #define GRADWIRE_OPS_BLOCKS_CUH_
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "backend/cuda/launch.h"
@@ -69,8 +67,7 @@ void FindBlocks(KernelContext& k, Blocks& blocks, const Find& find) {
   if (told.position == 0) return;
   ForEach(stream, 1, TellFault<Find>{find, fault});
   stream.Download(*memory, &told, sizeof(told));
-  throw Error(reason::kInvalidArgument,
-              fmt::format("index {} is outside [-{}, {})", told.index, told.extent, told.extent));
+  RefuseIndex(told.index, told.extent);
 }
 
 inline Blocks NewBlocks(KernelContext& k, int64_t count, int64_t size) {

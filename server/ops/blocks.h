@@ -36,6 +36,9 @@ Dims TupleUpdateDims(const Dims& dims, const TensorSpec& indices, int64_t batch_
 // Throws DTYPE_MISMATCH unless the type is int32 or int64.
 void RequireIndexType(const TensorSpec& indices);
 
+// Throws INVALID_ARGUMENT for an index outside [-extent, extent).
+[[noreturn]] void RefuseIndex(int64_t index, int64_t extent);
+
 enum class Reduction { kNone, kAdd, kMul, kMax, kMin };
 // "none", "add", "mul", "max", "min"; throws INVALID_ARGUMENT for others.
 Reduction ParseReduction(const std::string& name);

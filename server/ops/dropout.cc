@@ -1,5 +1,7 @@
 // Dropout. With the attribute `seed` the mask is the one that ONNX's reference draws from NumPy's
 // legacy generator; without it, a counter-based one with a seed of the session's.
+#include "ops/dropout.h"
+
 #include <fmt/format.h>
 
 #include <random>
@@ -10,12 +12,22 @@
 #include "ops/philox.h"
 
 namespace gradwire {
-namespace {
 
 double KeptScale(const Attributes& attributes) {
   const double ratio = attributes.Float("ratio");
   return ratio < 1 ? 1 / (1 - ratio) : 0;
 }
+
+void DrawNumpyMask(uint64_t seed, double ratio, int64_t n, bool* mask) {
+  std::mt19937 generator(static_cast<uint32_t>(seed));
+  for (int64_t i = 0; i < n; ++i) {
+    const double a = generator() >> 5;
+    const double b = generator() >> 6;
+    mask[i] = (a * 67108864 + b) / 9007199254740992 >= ratio;
+  }
+}
+
+namespace {
 
 // ---- gradwire::Dropout (x, seed) {ratio, numpy} -> y, mask
 
@@ -42,16 +54,6 @@ void DrawMask(uint64_t seed, double ratio, int64_t n, bool* mask) {
       }
     }
   });
-}
-
-// numpy.random.RandomState(seed).uniform(size=n) >= ratio.
-void DrawNumpyMask(uint64_t seed, double ratio, int64_t n, bool* mask) {
-  std::mt19937 generator(static_cast<uint32_t>(seed));
-  for (int64_t i = 0; i < n; ++i) {
-    const double a = generator() >> 5;
-    const double b = generator() >> 6;
-    mask[i] = (a * 67108864 + b) / 9007199254740992 >= ratio;
-  }
 }
 
 void DropoutCpu(KernelContext& k) {

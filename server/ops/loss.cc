@@ -1,10 +1,18 @@
 // NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss, as compositions.
+#include "ops/loss.h"
+
 #include <fmt/format.h>
 
 #include "graph/formula.h"
 #include "graph/kernel.h"
 
 namespace gradwire {
+
+void RefuseLabel(int64_t label, int64_t position, int64_t classes) {
+  throw Error(reason::kInvalidArgument,
+              fmt::format("label {} at position {} is outside [0, {})", label, position, classes));
+}
+
 namespace {
 
 // ---- gradwire::Labels (labels) {classes, ignore_index?} -> labels, is_counted: checks the range,
@@ -21,9 +29,7 @@ void LabelsCpu(KernelContext& k) {
     for (int64_t i = 0; i < k.input(0).numel(); ++i) {
       const bool counted = !ignores || labels[i] != ignored;
       if (counted && (labels[i] < 0 || labels[i] >= classes)) {
-        throw Error(
-            reason::kInvalidArgument,
-            fmt::format("label {} at position {} is outside [0, {})", labels[i], i, classes));
+        RefuseLabel(labels[i], i, classes);
       }
       k.out<T>(0)[i] = counted ? labels[i] : T{0};
       k.out<bool>(1)[i] = counted;

@@ -1,8 +1,6 @@
-#include <fmt/format.h>
-
 #include "backend/cuda/launch.h"
-#include "core/error.h"
 #include "ops/cuda_kernel.h"
+#include "ops/loss.h"
 #include "ops/real_math.h"
 
 namespace gradwire::cuda {
@@ -57,8 +55,7 @@ void Labels(KernelContext& k) {
   if (told.position == 0) return;
   ForEach(stream, 1, TellLabel<T>{k.in<T>(0), fault});
   stream.Download(*memory, &told, sizeof(told));
-  throw Error(reason::kInvalidArgument, fmt::format("label {} at position {} is outside [0, {})",
-                                                    told.label, told.position - 1, classes));
+  RefuseLabel(told.label, told.position - 1, classes);
 }
 
 void LabelsKernel(KernelContext& k) {

@@ -69,10 +69,10 @@ void UpdateKernel(KernelContext& k) {
       for (int64_t i = begin; i < end; ++i) {
         T x = in[0][i];
         T states[Rule::kStates + 1];
-        for (size_t s = 0; s < Rule::kStates; ++s) states[s] = in[2 + s][i];
+        for (size_t s = 0; s + 1 < out.size(); ++s) states[s] = in[2 + s][i];
         step(x, in[1][i], states);
         out[0][i] = x;
-        for (size_t s = 0; s < Rule::kStates; ++s) out[1 + s][i] = states[s];
+        for (size_t s = 0; s + 1 < out.size(); ++s) out[1 + s][i] = states[s];
       }
     });
   });

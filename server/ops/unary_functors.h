@@ -12,9 +12,13 @@ namespace gradwire::fn {
 struct Abs {
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
-    if constexpr (std::is_unsigned_v<T>) return x;
-    if constexpr (std::is_integral_v<T>) return x < 0 ? Neg()(x) : x;
-    return std::fabs(x);
+    if constexpr (std::is_unsigned_v<T>) {
+      return x;
+    } else if constexpr (std::is_integral_v<T>) {
+      return x < 0 ? Neg()(x) : x;
+    } else {
+      return std::fabs(x);
+    }
   }
 };
 
@@ -24,6 +28,8 @@ struct Sign {
   GRADWIRE_FN T operator()(T x) const {
     if constexpr (std::is_floating_point_v<T>) {
       return x > 0 ? T(1) : x < 0 ? T(-1) : x;
+    } else if constexpr (std::is_unsigned_v<T>) {
+      return static_cast<T>(x != T(0));
     } else {
       return static_cast<T>((x > T(0)) - (x < T(0)));
     }

@@ -17,7 +17,6 @@ namespace {
 
 using ::testing::AllOf;
 using testing::ErrorOf;
-using testing::FakeDriver;
 using testing::FakeGpu;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;

@@ -1,6 +1,5 @@
 // Matrix products through cuBLASLt.
 #include <cublasLt.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -28,7 +27,7 @@ constexpr size_t kRememberedPlans = 4096;
 
 void CheckBlas(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw Error(reason::kInternal, fmt::format("{}: {}", what, cublasLtGetStatusString(status)));
+  throw Error(reason::kInternal, std::string(what) + ": " + cublasLtGetStatusString(status));
 }
 #define GRADWIRE_BLAS_CHECK(call) CheckBlas((call), #call)
 
@@ -209,7 +208,8 @@ void Multiply(Stream& stream, const MatrixProduct& p) {
 
 std::string BlasVersion() {
   const size_t version = cublasLtGetVersion();
-  return fmt::format("cuBLASLt {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  return "cuBLASLt " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) +
+         "." + std::to_string(version % 100);
 }
 
 }  // namespace gradwire::cuda

@@ -1,6 +1,4 @@
 // The driver over the CUDA runtime, and what the library exports.
-#include <fmt/format.h>
-
 #include <array>
 #include <mutex>
 #include <string>
@@ -63,6 +61,9 @@ bool IsSticky(cudaError_t status) {
   }
 }
 
+// nvcc does not compile fmt.
+std::string Dotted(int a, int b) { return std::to_string(a) + "." + std::to_string(b); }
+
 class Runtime final : public Driver {
  public:
   explicit Runtime(int gpu) : gpu_(gpu) {
@@ -76,8 +77,8 @@ class Runtime final : public Driver {
     int runtime = 0;
     cudaRuntimeGetVersion(&runtime);
     return {properties_.name,
-            fmt::format("CUDA {}.{}, {}", runtime / 1000, runtime % 1000 / 10, BlasVersion()),
-            fmt::format("{}.{}", properties_.major, properties_.minor),
+            "CUDA " + Dotted(runtime / 1000, runtime % 1000 / 10) + ", " + BlasVersion(),
+            Dotted(properties_.major, properties_.minor),
             static_cast<int64_t>(properties_.totalGlobalMem)};
   }
   std::string problem() const override { return Problems::Global().Get(gpu_); }
@@ -189,7 +190,7 @@ void Check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
   const std::string text =
-      fmt::format("{}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+      std::string(what) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")";
   if (!IsSticky(status)) throw Error(reason::kInternal, text);
   int gpu = 0;
   cudaGetDevice(&gpu);
@@ -212,8 +213,8 @@ extern "C" void gradwire_cuda_open(gradwire::cuda::Gpus& gpus) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
-    gpus.missing = fmt::format(
-        "no CUDA device: {}", status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
+    gpus.missing = std::string("no CUDA device: ") +
+                   (status == cudaSuccess ? "none is there" : cudaGetErrorString(status));
     return;
   }
   cuda::InstallKernels();
@@ -221,8 +222,8 @@ extern "C" void gradwire_cuda_open(gradwire::cuda::Gpus& gpus) {
     try {
       gpus.drivers.push_back(std::make_unique<cuda::Runtime>(gpu));
     } catch (const gradwire::Error& error) {
-      gpus.missing +=
-          fmt::format("{}cuda:{}: {}", gpus.missing.empty() ? "" : "; ", gpu, error.message());
+      if (!gpus.missing.empty()) gpus.missing += "; ";
+      gpus.missing += "cuda:" + std::to_string(gpu) + ": " + error.message();
     }
   }
 }

@@ -1,0 +1,159 @@
+#include <span>
+
+#include "backend/cuda/launch.h"
+#include "ops/cuda_kernel.h"
+#include "ops/real_math.h"
+
+namespace gradwire::cuda {
+namespace {
+
+struct Add {
+  GRADWIRE_FN double operator()(double a, double b) const { return a + b; }
+};
+
+// Rows of `length` elements, each normalised; all sums are kept in double.
+template <class T>
+struct Normalize {
+  int64_t length;
+  bool centered;
+  double epsilon;
+  const T* x;
+  const T* scale;  // or nullptr
+  const T* bias;   // or nullptr
+  T* y;
+  T* mean;
+  T* inverse;
+
+  GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
+    const T* from = x + row * length;
+    double center = 0;
+    if (centered) {
+      double sum = 0;
+      for (int64_t i = team.rank(); i < length; i += team.size()) sum += double(from[i]);
+      center = team.Combine(sum, Add()) / double(length);
+    }
+    double squares = 0;
+    for (int64_t i = team.rank(); i < length; i += team.size()) {
+      const double deviation = double(from[i]) - center;
+      squares += deviation * deviation;
+    }
+    const double variance = team.Combine(squares, Add()) / double(length);
+    const double factor = 1 / std::sqrt(variance + epsilon);
+    for (int64_t i = team.rank(); i < length; i += team.size()) {
+      double value = (double(from[i]) - center) * factor;
+      if (scale != nullptr) value *= double(scale[i]);
+      if (bias != nullptr) value += double(bias[i]);
+      y[row * length + i] = static_cast<T>(value);
+    }
+    if (team.rank() != 0) return;
+    mean[row] = static_cast<T>(center);
+    inverse[row] = static_cast<T>(factor);
+  }
+};
+
+struct Extents {
+  int64_t rows;
+  int64_t length;
+};
+
+Extents ExtentsOf(const Dims& dims, const Attributes& attributes) {
+  const auto axis = static_cast<size_t>(attributes.Int("axis"));
+  return {NumElements(std::span<const int64_t>(dims).first(axis)),
+          NumElements(std::span<const int64_t>(dims).subspan(axis))};
+}
+
+void LayerNormKernel(KernelContext& k) {
+  const Extents e = ExtentsOf(k.input(0).dims(), k.attributes());
+  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+    ForRows(
+        k.stream(), e.rows, e.length,
+        Normalize<T>{e.length, k.attributes().Int("center") != 0, k.attributes().Float("epsilon"),
+                     k.in<T>(0), k.has(1) ? k.in<T>(1) : nullptr, k.has(2) ? k.in<T>(2) : nullptr,
+                     k.out<T>(0), k.out<T>(1), k.out<T>(2)});
+  });
+}
+
+// What both parts of the gradient read: dy, x, and each row's mean and 1 / deviation.
+template <class T>
+struct Saved {
+  int64_t rows;
+  int64_t length;
+  const T* dy;
+  const T* x;
+  const T* mean;
+  const T* inverse;
+
+  GRADWIRE_FN double Unit(int64_t row, int64_t i) const {
+    return (double(x[row * length + i]) - double(mean[row])) * double(inverse[row]);
+  }
+  GRADWIRE_FN double Dy(int64_t row, int64_t i) const { return double(dy[row * length + i]); }
+};
+
+// dx of a row: (g - mean(g) - unit mean(g unit)) inverse, g = dy scale.
+template <class T>
+struct RowGrad {
+  Saved<T> saved;
+  bool centered;
+  const T* scale;  // or nullptr
+  T* dx;
+
+  GRADWIRE_FN double G(int64_t row, int64_t i) const {
+    return saved.Dy(row, i) * (scale == nullptr ? 1.0 : double(scale[i]));
+  }
+  GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
+    double sum = 0;
+    double product = 0;
+    for (int64_t i = team.rank(); i < saved.length; i += team.size()) {
+      const double g = G(row, i);
+      sum += g;
+      product += g * saved.Unit(row, i);
+    }
+    sum = centered ? team.Combine(sum, Add()) / double(saved.length) : 0.0;
+    product = team.Combine(product, Add()) / double(saved.length);
+    for (int64_t i = team.rank(); i < saved.length; i += team.size()) {
+      const double value = G(row, i) - sum - saved.Unit(row, i) * product;
+      dx[row * saved.length + i] = static_cast<T>(value * double(saved.inverse[row]));
+    }
+  }
+};
+
+// Of one column: what comes to its scale and its bias.
+template <class T>
+struct ColumnGrad {
+  Saved<T> saved;
+  T* dscale;
+  T* dbias;
+
+  GRADWIRE_DEVICE void operator()(const Team& team, int64_t i) const {
+    double scale = 0;
+    double bias = 0;
+    for (int64_t row = team.rank(); row < saved.rows; row += team.size()) {
+      scale += saved.Dy(row, i) * saved.Unit(row, i);
+      bias += saved.Dy(row, i);
+    }
+    scale = team.Combine(scale, Add());
+    bias = team.Combine(bias, Add());
+    if (team.rank() != 0) return;
+    dscale[i] = static_cast<T>(scale);
+    dbias[i] = static_cast<T>(bias);
+  }
+};
+
+void LayerNormGradKernel(KernelContext& k) {
+  const Extents e = ExtentsOf(k.input(0).dims(), k.attributes());
+  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+    const Saved<T> saved{e.rows, e.length, k.in<T>(0), k.in<T>(1), k.in<T>(2), k.in<T>(3)};
+    ForRows(k.stream(), e.rows, e.length,
+            RowGrad<T>{saved, k.attributes().Int("center") != 0, k.has(4) ? k.in<T>(4) : nullptr,
+                       k.out<T>(0)});
+    if (k.num_outputs() > 1) {
+      ForRows(k.stream(), e.length, e.rows, ColumnGrad<T>{saved, k.out<T>(1), k.out<T>(2)});
+    }
+  });
+}
+
+GRADWIRE_CUDA_KERNEL("gradwire", "LayerNorm", 1, LayerNormKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "LayerNormGrad", 1, LayerNormGradKernel);
+
+}  // namespace
+}  // namespace gradwire::cuda
