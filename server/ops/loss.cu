@@ -1,61 +1,44 @@
 #include "backend/cuda/launch.h"
 #include "ops/cuda_kernel.h"
 #include "ops/loss.h"
-#include "ops/real_math.h"
+#include "ops/value_check.cuh"
 
 namespace gradwire::cuda {
 namespace {
 
-// A label out of range: its position plus one (0: there is none), and itself.
-struct LabelFault {
-  int64_t position;
-  int64_t label;
-};
-
-template <class T>
-struct CheckLabels {
-  const T* labels;
+struct IsLabel {
   int64_t classes;
   bool ignores;
   int64_t ignored;
+
+  GRADWIRE_FN bool Counts(int64_t label) const { return !ignores || label != ignored; }
+  GRADWIRE_FN bool operator()(int64_t label) const {
+    return !Counts(label) || (label >= 0 && label < classes);
+  }
+};
+
+template <class T>
+struct LookUp {
+  const T* labels;
+  IsLabel rule;
   T* checked;
   bool* counted;
-  LabelFault* fault;
 
   GRADWIRE_FN void operator()(int64_t i) const {
-    const bool counts = !ignores || labels[i] != ignored;
-    if (counts && (labels[i] < 0 || labels[i] >= classes)) fault->position = i + 1;  // any of them
+    const bool counts = rule.Counts(labels[i]);
     checked[i] = counts ? labels[i] : T(0);
     counted[i] = counts;
   }
 };
 
 template <class T>
-struct TellLabel {
-  const T* labels;
-  LabelFault* fault;
-
-  GRADWIRE_FN void operator()(int64_t) const { fault->label = labels[fault->position - 1]; }
-};
-
-// Waits for the device: a label out of range must be refused before anything comes of it.
-template <class T>
 void Labels(KernelContext& k) {
-  Stream& stream = k.stream();
-  const int64_t classes = k.attributes().Int("classes");
-  const BufferPtr memory = k.Scratch(sizeof(LabelFault));
-  auto* const fault = static_cast<LabelFault*>(memory->data());
-  stream.Zero(fault, sizeof(LabelFault));
-  ForEach(
-      stream, k.input(0).numel(),
-      CheckLabels<T>{k.in<T>(0), classes, k.attributes().Has("ignore_index"),
-                     k.attributes().Int("ignore_index", 0), k.out<T>(0), k.out<bool>(1), fault});
-  LabelFault told{};
-  stream.Download(*memory, &told, sizeof(told));
-  if (told.position == 0) return;
-  ForEach(stream, 1, TellLabel<T>{k.in<T>(0), fault});
-  stream.Download(*memory, &told, sizeof(told));
-  RefuseLabel(told.label, told.position - 1, classes);
+  const IsLabel rule{k.attributes().Int("classes"), k.attributes().Has("ignore_index"),
+                     k.attributes().Int("ignore_index", 0)};
+  const int64_t n = k.input(0).numel();
+  const Bad bad = FindBad(k, k.in<T>(0), n, rule);
+  if (bad.position != 0) RefuseLabel(bad.value, bad.position - 1, rule.classes);
+  ForEach(k.stream(), n, LookUp<T>{k.in<T>(0), rule, k.out<T>(0), k.out<bool>(1)});
 }
 
 void LabelsKernel(KernelContext& k) {

@@ -1,4 +1,6 @@
 // Slice, its adjoint SliceGrad, and ReverseSequence.
+#include "ops/slice.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +12,12 @@
 #include "ops/box.h"
 
 namespace gradwire {
+
+void RefuseLength(int64_t length, int64_t extent) {
+  throw Error(reason::kInvalidArgument,
+              fmt::format("sequence length {} is outside [0, {}]", length, extent));
+}
+
 namespace {
 
 // ---- Slice
@@ -190,10 +198,7 @@ void ReverseSequenceCpu(KernelContext& k) {
   const int64_t extent = x.dims()[time];
   const int64_t* lengths = k.in<int64_t>(1);
   for (int64_t b = 0; b < x.dims()[batch]; ++b) {
-    if (lengths[b] < 0 || lengths[b] > extent) {
-      throw Error(reason::kInvalidArgument,
-                  fmt::format("sequence length {} is outside [0, {}]", lengths[b], extent));
-    }
+    if (lengths[b] < 0 || lengths[b] > extent) RefuseLength(lengths[b], extent);
   }
   const int64_t inner = SplitAt(x.dims(), 1).inner;
   const int64_t stride = strides[time];

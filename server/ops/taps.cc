@@ -5,6 +5,8 @@
 //   TapScatter (y, index, weight) {size} its adjoint in x
 //   TapDot     (x, index, y)             its adjoint in weight: x[n, index[n,p,k]] . y[n,p]
 // where x is [N,M,C], y is [N,P,C], index and weight are [N,P,K] or, for every n alike, [1,P,K].
+#include "ops/taps.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +16,11 @@
 #include "graph/kernel.h"
 
 namespace gradwire {
+
+void RefuseTap(int64_t index, int64_t rows) {
+  throw Error(reason::kInvalidArgument, fmt::format("index {} is outside [0, {})", index, rows));
+}
+
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
@@ -69,8 +76,7 @@ struct Taps {
     index_stride = index.dims()[0] == 1 ? 0 : p * k;
     for (int64_t i = 0; i < index.numel() && n > 0; ++i) {
       if (indices[i] >= 0 && indices[i] < m) continue;
-      throw Error(reason::kInvalidArgument,
-                  fmt::format("index {} is outside [0, {})", indices[i], m));
+      RefuseTap(indices[i], m);
     }
   }
   const int64_t* IndexOf(int64_t batch, int64_t point) const {

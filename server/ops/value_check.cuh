@@ -1,0 +1,57 @@
+// Checks of what arrays hold. They wait for the device: what is wrong must be refused before
+// anything comes of it.
+#ifndef GRADWIRE_OPS_VALUE_CHECK_CUH_
+#define GRADWIRE_OPS_VALUE_CHECK_CUH_
+
+#include <cstdint>
+
+#include "backend/cuda/launch.h"
+#include "graph/kernel.h"
+#include "ops/real_math.h"
+
+namespace gradwire::cuda {
+
+// A position that failed plus one (0: there is none), and what is there.
+struct Bad {
+  int64_t position;
+  int64_t value;
+};
+
+template <class T, class IsGood>
+struct MarkBad {
+  const T* values;
+  IsGood is_good;
+  Bad* bad;
+
+  GRADWIRE_FN void operator()(int64_t i) const {
+    if (!is_good(values[i])) bad->position = i + 1;  // of several, any
+  }
+};
+
+template <class T>
+struct ReadBad {
+  const T* values;
+  Bad* bad;
+
+  GRADWIRE_FN void operator()(int64_t) const {
+    if (bad->position != 0) bad->value = static_cast<int64_t>(values[bad->position - 1]);
+  }
+};
+
+// One of n integers for which is_good(value) is false.
+template <class T, class IsGood>
+Bad FindBad(KernelContext& k, const T* values, int64_t n, const IsGood& is_good) {
+  Bad bad{0, 0};
+  if (n == 0) return bad;
+  const BufferPtr memory = k.Scratch(sizeof(Bad));
+  auto* const found = static_cast<Bad*>(memory->data());
+  k.stream().Zero(found, sizeof(Bad));
+  ForEach(k.stream(), n, MarkBad<T, IsGood>{values, is_good, found});
+  ForEach(k.stream(), 1, ReadBad<T>{values, found});
+  k.stream().Download(*memory, &bad, sizeof(bad));
+  return bad;
+}
+
+}  // namespace gradwire::cuda
+
+#endif  // GRADWIRE_OPS_VALUE_CHECK_CUH_
