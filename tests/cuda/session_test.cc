@@ -107,7 +107,7 @@ TEST(CudaRegistryTest, TheseAreLeftToTheHost) {
   }
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("Det", "TfIdfVectorizer", "gradwire::Cofactor",
                                                      "gradwire::CofactorGrad", "gradwire::Fft",
-                                                     "gradwire::Inverse", "gradwire::TopK"));
+                                                     "gradwire::Inverse"));
 }
 
 TEST(CudaStoreTest, OpensSessionsOnTheDeviceUntilItBreaks) {

@@ -9,7 +9,7 @@
 
 namespace gradwire::cuda {
 
-// Queues a stable sort of n pairs by their keys, which are not negative, into other arrays.
+// Queues a stable sort of n pairs by their keys into other arrays.
 // REQUIRES: a CudaStream.
 void SortPairs(Stream& stream, int64_t n, const int64_t* keys, int64_t* sorted_keys,
                const int64_t* values, int64_t* sorted_values);
