@@ -26,12 +26,15 @@ struct Place {
   int64_t to = 0;
 };
 
-// Of element `index` of the first `rank` dimensions.
-__device__ Place PlaceOf(const View& view, int rank, int64_t index) {
+// Of element `index` of the first `rank` dimensions. Index is uint32_t where it suffices: GPUs
+// divide 64-bit integers slowly.
+template <class Index>
+__device__ Place PlaceOf(const View& view, int rank, Index index) {
   Place place;
   for (int d = rank - 1; d >= 0; --d) {
-    const int64_t next = d == 0 ? 0 : index / view.dims[d];
-    const int64_t i = index - next * view.dims[d];
+    const auto extent = static_cast<Index>(view.dims[d]);
+    const Index next = d == 0 ? Index(0) : index / extent;
+    const auto i = static_cast<int64_t>(index - next * extent);
     place.from += i * view.from[d];
     place.to += i * view.to[d];
     index = next;
@@ -39,12 +42,12 @@ __device__ Place PlaceOf(const View& view, int rank, int64_t index) {
   return place;
 }
 
-template <class T>
+template <class Index, class T>
 __global__ void __launch_bounds__(kThreads)
     CopyElements(View view, int64_t n, const T* from, T* to) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) {
-    const Place place = PlaceOf(view, view.rank, i);
+    const Place place = PlaceOf(view, view.rank, static_cast<Index>(i));
     to[place.to] = from[place.from];
   }
 }
@@ -131,7 +134,8 @@ void CopyAs(cudaStream_t queue, const Box& box, const T* from, T* to) {
         view, tiles_across, tiles_down, count, from, to);
   } else {
     const int64_t blocks = std::min((n + kThreads - 1) / kThreads, kMaxBlocks);
-    CopyElements<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(view, n, from, to);
+    const auto copy = n <= INT32_MAX ? CopyElements<uint32_t, T> : CopyElements<int64_t, T>;
+    copy<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(view, n, from, to);
   }
   GRADWIRE_CUDA_CHECK(cudaGetLastError());
 }
