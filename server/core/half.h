@@ -63,7 +63,7 @@ struct BFloat16 {
   }
 };
 
-// NOLINTEND(google-explicit-constructor)
+// NOLINTEND(google-explicit-constructor): storage
 
 }  // namespace gradwire
 
