@@ -3,7 +3,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <malloc.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -30,6 +29,7 @@
 #include "graph/op.h"
 #include "rpc/access.h"
 #include "rpc/listener.h"
+#include "rpc/log.h"
 #include "rpc/metrics.h"
 #include "rpc/probe.h"
 #include "rpc/service.h"
@@ -53,6 +53,7 @@ ABSL_FLAG(std::string, metrics_host, "127.0.0.1", "Address of --metrics_port.");
 ABSL_FLAG(int, metrics_port, -1,
           "HTTP port at whose /metrics Prometheus finds the metrics; -1 means none.");
 ABSL_FLAG(bool, log_calls, false, "Write a line about each call to the log.");
+ABSL_FLAG(std::string, log_format, "text", "Lines of the log: text, or a JSON object each (json).");
 ABSL_FLAG(std::string, probe, "",
           "Ask the plaintext listener at HOST:PORT whether it serves; exit with 0 if so.");
 ABSL_FLAG(int, threads, 0, "CPUs to compute on; 0 takes those that the process may use.");
@@ -255,14 +256,19 @@ int ProbeTarget(const std::string& target) {
 }
 
 int Main(int argc, char** argv) {
-  // Standard output is for what programs read: where the server listens.
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("gradwire"));
+  rpc::OpenLog(rpc::LogFormat::kText);
   absl::SetProgramUsageMessage("gradwire-server: tensor compute with gradients over gRPC.");
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
     spdlog::error("unexpected argument '{}'; see --help", rest[1]);
     return kUsageError;
   }
+  const std::string log_format = absl::GetFlag(FLAGS_log_format);
+  if (log_format != "text" && log_format != "json") {
+    spdlog::error("--log_format is text or json, not '{}'", log_format);
+    return kUsageError;
+  }
+  if (log_format == "json") rpc::OpenLog(rpc::LogFormat::kJson);
   if (const std::string target = absl::GetFlag(FLAGS_probe); !target.empty()) {
     return ProbeTarget(target);
   }

@@ -112,6 +112,7 @@ void Executor::Evaluate(std::span<const Value> values) {
   OpClock clock;
   for (NodePtr& node : schedule) {
     between_ops_();
+    const Profile::Scope recorded(profile_, *node);
     Placed(node->op(), node->origin(), [&] { clock.Measure(node->op(), [&] { Run(*node); }); });
     node.reset();
   }

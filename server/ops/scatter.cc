@@ -48,32 +48,39 @@ void RequireUpdates(const OpCall& call, const Dims& expected) {
                           ToString(call.spec(0)), ToString(call.spec(1)), ToString(expected)));
 }
 
-Specs InferScatterElements(const OpCall& call) {
-  RequireIndexType(call.spec(1));
-  const Dims dims = TargetDims(call, 2);
+// That `indices` may name elements of an array of `dims`.
+void CheckElements(const OpCall& call, const Dims& dims, const TensorSpec& indices) {
+  RequireIndexType(indices);
   const auto rank = static_cast<int>(dims.size());
   const int axis = NormalizeAxis(call.attributes().Int("axis"), rank);
-  RequireUpdates(call, call.dims(1));
-  bool fits = call.rank(1) == rank;
+  bool fits = indices.rank() == rank;
   for (int d = 0; fits && d < rank; ++d) {
-    fits = d == axis || call.dims(1)[size_t(d)] <= dims[size_t(d)];
+    fits = d == axis || indices.dims[size_t(d)] <= dims[size_t(d)];
   }
-  if (!fits) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("data is {}, indices are {}: ranks must agree, and indices fit into "
-                            "data but for axis {}",
-                            ToString(dims), ToString(call.spec(1)), axis));
-  }
+  if (fits) return;
+  throw Error(reason::kShapeMismatch,
+              fmt::format("data is {}, indices are {}: ranks must agree, and indices fit into "
+                          "data but for axis {}",
+                          ToString(dims), ToString(indices), axis));
+}
+
+void CheckTuples(const Dims& dims, const TensorSpec& indices) {
+  if (indices.rank() >= 1 && !dims.empty()) return;
+  throw Error(reason::kShapeMismatch,
+              fmt::format("data is {}, indices are {}: both need a rank of at least 1",
+                          ToString(dims), ToString(indices)));
+}
+
+Specs InferScatterElements(const OpCall& call) {
+  const Dims dims = TargetDims(call, 2);
+  CheckElements(call, dims, call.spec(1));
+  RequireUpdates(call, call.dims(1));
   return {{call.dtype(0), dims}};
 }
 
 Specs InferScatterNd(const OpCall& call) {
   const Dims dims = TargetDims(call, 2);
-  if (call.rank(1) < 1 || dims.empty()) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("data is {}, indices are {}: both need a rank of at least 1",
-                            ToString(dims), ToString(call.spec(1))));
-  }
+  CheckTuples(dims, call.spec(1));
   const int64_t batch_dims = call.attributes().Int("batch_dims", 0);
   RequireUpdates(call, TupleUpdateDims(dims, call.spec(1), batch_dims));
   return {{call.dtype(0), dims}};
@@ -95,10 +102,16 @@ void ScatterCpu(KernelContext& k) {
 // the same place; true for all where indices are distinct. It broadcasts to the updates.
 
 Specs InferIsLastWrite(const OpCall& call) {
-  if (call.attributes().Has("axis")) return {{DType::kBool, call.dims(0)}};
   const std::vector<int64_t>& shape = call.attributes().Ints("shape");
-  const Dims updates = TupleUpdateDims({shape.begin(), shape.end()}, call.spec(0),
-                                       call.attributes().Int("batch_dims", 0));
+  const Dims target(shape.begin(), shape.end());
+  CheckSpec({DType::kInt64, target});  // what the kernel notes the writers in
+  if (call.attributes().Has("axis")) {
+    CheckElements(call, target, call.spec(0));
+    return {{DType::kBool, call.dims(0)}};
+  }
+  CheckTuples(target, call.spec(0));
+  const Dims updates =
+      TupleUpdateDims(target, call.spec(0), call.attributes().Int("batch_dims", 0));
   Dims dims(call.dims(0).begin(), call.dims(0).end() - 1);
   dims.resize(updates.size(), 1);
   return {{DType::kBool, dims}};

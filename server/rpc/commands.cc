@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "rpc/chrome_trace.h"
 #include "rpc/model.h"
 #include "rpc/wire.h"
 
@@ -70,7 +71,19 @@ ProductArgs DecodeProduct(const Request& request) {
   return args;
 }
 
+// Called before the command is traced: some operators run already then.
+template <class Request, class Response>
+void ProfileIfAsked(CommandScope& scope, const Request& request, Response* response) {
+  if (request.profile()) scope.AnswerProfile(response->mutable_profile());
+}
+
 }  // namespace
+
+void CommandScope::AnswerProfile(std::string* answer) {
+  transaction.set_profile(profile);
+  after_commit.push_back(
+      [this, answer, command = transaction.command()] { *answer = ChromeTrace(profile, command); });
+}
 
 void CommandScope::Answer(int64_t bytes) {
   answer_bytes += bytes;
@@ -98,6 +111,7 @@ void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchRespon
 
 void Forward(CommandScope& scope, const v1::ForwardRequest& request,
              v1::ForwardResponse* response) {
+  ProfileIfAsked(scope, request, response);
   if (request.program().empty() == (request.nodes_size() == 0)) {
     throw Error(reason::kInvalidArgument, "give either `nodes` or a `program`");
   }
@@ -122,6 +136,7 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
 
 void Backward(CommandScope& scope, const v1::BackwardRequest& request,
               v1::BackwardResponse* response) {
+  ProfileIfAsked(scope, request, response);
   const BackwardArgs args{Strings(request.roots()),
                           DecodeSeeds(request.seeds(), scope),
                           {request.retain_graph(), request.create_graph()},
@@ -133,6 +148,7 @@ void Backward(CommandScope& scope, const v1::BackwardRequest& request,
 
 void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
                v1::GradientsResponse* response) {
+  ProfileIfAsked(scope, request, response);
   const GradientsArgs args{Strings(request.outputs()),
                            DecodeSeeds(request.seeds(), scope),
                            Strings(request.inputs()),
@@ -144,6 +160,7 @@ void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
 }
 
 void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* response) {
+  ProfileIfAsked(scope, request, response);
   ProductArgs args = DecodeProduct(request);
   args.outputs = Strings(request.outputs());
   args.vectors = DecodeTangents(request.tangents(), scope);
@@ -154,6 +171,7 @@ void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* re
 }
 
 void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* response) {
+  ProfileIfAsked(scope, request, response);
   ProductArgs args = DecodeProduct(request);
   args.outputs = {request.output()};
   args.inputs = Strings(request.inputs());

@@ -89,7 +89,7 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
 
   void Complete() override {
     Decode();
-    loaded_->external.CheckComplete();
+    loaded_->external.Complete();
   }
 
   uint64_t Hash() const override { return payload_; }
@@ -99,6 +99,8 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
     scope.transaction.LoadProgram(std::move(loaded_->program), std::move(loaded_->initializers),
                                   head_.trainable());
   }
+
+  void Clear() override { loaded_.reset(); }
 
   v1::LoadProgramRequest head_;  // the first message, without what may be large
   std::string data_;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/bools.h"
 #include "core/error.h"
 #include "core/host_tensor.h"
 
@@ -54,6 +55,8 @@ void CopyTyped(const v1::TensorProto& proto, Tensor& to) {
       return CopyField<uint32_t>(proto.uint64_data(), "uint64_data", to);
     case DType::kInt32:
       return CopyField<int32_t>(proto.int32_data(), "int32_data", to);
+    case DType::kBool:
+      return CopyField<bool>(proto.int32_data(), "int32_data", to);
     default:
       if (BitWidth(to.dtype()) == 16) {
         return CopyField<uint16_t>(proto.int32_data(), "int32_data", to);
@@ -88,6 +91,7 @@ Tensor DecodeHost(const v1::TensorProto& proto) {
   if (proto.has_raw_data()) {
     if (tensor.bytes() != 0) {
       std::memcpy(tensor.mutable_data<char>(), proto.raw_data().data(), tensor.bytes());
+      MakeBoolsValid(tensor);
     }
   } else {
     CopyTyped(proto, tensor);
@@ -97,7 +101,9 @@ Tensor DecodeHost(const v1::TensorProto& proto) {
 
 Tensor Decode(const v1::TensorProto& proto, Stream& stream) try {
   const TensorSpec spec = DecodeSpec(proto);
-  if (!proto.has_raw_data()) return OnDevice(DecodeHost(proto), stream);
+  if (!proto.has_raw_data() || spec.dtype == DType::kBool) {
+    return OnDevice(DecodeHost(proto), stream);
+  }
   Tensor tensor = AllocateTensor(stream, spec);
   stream.Upload(proto.raw_data().data(), *tensor.buffer(), tensor.bytes());
   return tensor;

@@ -9,24 +9,31 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
     : id_(std::move(id)),
       options_(options),
       pool_(pool),
-      quota_(
-          std::make_shared<Quota>(options.max_bytes, "bytes of session memory", std::move(parent))),
+      quota_(std::make_shared<Quota>(options.max_bytes, "max_session_bytes", std::move(parent))),
       stream_(backend.NewStream(quota_)),
       strand_(std::make_shared<Strand>(pool)),
       lease_(std::make_shared<Lease>(options.lease)),
-      queue_(std::make_shared<Quota>(options.max_queued, "commands that wait in the session")),
+      queue_(std::make_shared<Quota>(options.max_queued, "max_session_queued")),
       random_state_(options.seed),
       commands_(options.max_plans) {}
 
-void Session::Post(std::function<void()> task) {
+void Session::Post(std::function<void()> task, int64_t bytes) {
   queue_->Take(1);
+  try {
+    quota_->Take(bytes);
+  } catch (...) {
+    queue_->Give(1);
+    throw;
+  }
   lease_->Begin();
-  strand_->Post([lease = lease_, queue = queue_, task = std::move(task)]() mutable {
-    queue->Give(1);
-    task();
-    task = nullptr;
-    lease->End();
-  });
+  strand_->Post(
+      [lease = lease_, queue = queue_, quota = quota_, bytes, task = std::move(task)]() mutable {
+        queue->Give(1);
+        quota->Give(bytes);
+        task();
+        task = nullptr;
+        lease->End();
+      });
 }
 
 void Lease::Renew() {

@@ -59,8 +59,9 @@ class Session {
 
   const std::string& id() const { return id_; }
   // Queues work of this session behind what is queued already. The lease does not end before it.
-  // Throws QUOTA_EXCEEDED when too much waits.
-  void Post(std::function<void()> task);
+  // `bytes`, of what the task holds, are booked as the session's memory while it waits. Throws
+  // QUOTA_EXCEEDED when too much waits.
+  void Post(std::function<void()> task, int64_t bytes = 0);
 
   const SessionOptions& options() const { return options_; }
   std::chrono::milliseconds lease() const { return options_.lease; }

@@ -46,8 +46,8 @@ SessionStore::SessionStore(std::vector<std::unique_ptr<Backend>> backends, Compu
     : backends_(std::move(backends)),
       pool_(pool),
       limits_(limits),
-      all_{"", std::make_shared<Quota>(limits.max_bytes, "bytes of the server's memory"),
-           std::make_shared<Quota>(limits.max_sessions, "sessions of the server")},
+      all_{"", std::make_shared<Quota>(limits.max_bytes, "max_server_bytes"),
+           std::make_shared<Quota>(limits.max_sessions, "max_sessions")},
       sweeper_([this] { Sweep(); }) {}
 
 SessionStore::~SessionStore() {
@@ -98,9 +98,9 @@ std::shared_ptr<const SessionStore::Tenant> SessionStore::TenantLocked(const std
   std::shared_ptr<const Tenant>& tenant = tenants_[name];
   if (tenant == nullptr) {
     const TenantLimits& limits = limits_.Of(name);
-    tenant = std::make_shared<const Tenant>(Tenant{
-        name, std::make_shared<Quota>(limits.max_bytes, "bytes of the tenant's memory", all_.bytes),
-        std::make_shared<Quota>(limits.max_sessions, "sessions of the tenant", all_.sessions)});
+    tenant = std::make_shared<const Tenant>(
+        Tenant{name, std::make_shared<Quota>(limits.max_bytes, "max_tenant_bytes", all_.bytes),
+               std::make_shared<Quota>(limits.max_sessions, "max_tenant_sessions", all_.sessions)});
   }
   return tenant;
 }

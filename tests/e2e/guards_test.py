@@ -244,6 +244,7 @@ def test_clients_that_share_a_session_do_not_take_each_others_numbers(session: g
 def assert_refused(caught: pytest.ExceptionInfo[errors.QuotaExceeded], limit: int, requested: int | None = None) -> None:
     assert caught.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert caught.value.metadata["limit"] == str(limit)
+    assert caught.value.metadata["quota"] in pb.Limits.DESCRIPTOR.fields_by_name
     assert int(caught.value.metadata["used"]) + int(caught.value.metadata["requested"]) > limit
     assert requested is None or caught.value.metadata["requested"] == str(requested)
 
@@ -270,6 +271,61 @@ def test_a_tenant_has_its_share(tenants: Path) -> None:
         first.close()  # what it held is free again
         second.put({"x": np.zeros(700 << 10, np.uint8)})
         alice.session().close()
+
+
+@pytest.mark.files
+def test_a_tenants_messages_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    alice = {"sha256": [digest(ALICE)], "max_message_bytes": 2000}
+    path.write_text(json.dumps({"tenants": {"alice": alice, "bob": {"sha256": [digest(BOB)]}}}))
+    array = np.zeros(3000, np.uint8)
+    with Server(server_binary(), [f"--tokens_file={path}", "--max_message_bytes=100000"]) as server:
+        with gradwire.connect(server.target, token=BOB, timeout=CALL_S) as bob, bob.session() as session:
+            assert bob.server_info().limits.max_message_bytes == 100000
+            session.put({"x": array})
+        with gradwire.connect(server.target, token=ALICE, timeout=CALL_S) as alice_client, alice_client.session() as session:
+            assert alice_client.server_info().limits.max_message_bytes == 2000
+            chunk = pb.PutChunk(name="x", spec=pb.TensorSpec(dims=[3000], data_type=2), data=array.tobytes())
+            pipeline = session.pipeline()
+            for send in (
+                lambda: session.put({"x": array}),
+                lambda: session.put_chunks([chunk]),
+                lambda: pipeline.send(commands.put({"x": array})).result(),
+            ):
+                with pytest.raises(errors.QuotaExceeded) as caught:
+                    send()
+                assert_refused(caught, 2000)
+                assert caught.value.metadata["quota"] == "max_message_bytes" and caught.value.metadata["used"] == "0"
+            assert session.list_tensors() == []
+            session.put({"x": array[:1000]})
+
+
+def test_what_waits_counts_as_memory() -> None:
+    with Server(server_binary()) as server, gradwire.connect(server.target, timeout=CALL_S, attempts=1) as client:
+        with client.session(max_bytes=8 << 20) as session:
+            slow = slow_forward(2, session)
+            used = session.describe().used_bytes
+            stubs = {
+                name: client.channel.unary_unary(
+                    f"/gradwire.v1.Gradwire/{name}",
+                    getattr(pb, f"{name}Request").SerializeToString,
+                    getattr(pb, f"{name}Response").FromString,
+                )
+                for name in ("Forward", "Put", "Delete")
+            }
+            slow.session_id = session.id
+            running = stubs["Forward"].future(slow, timeout=CALL_S)
+            time.sleep(0.2)
+            put = commands.put({"x": np.zeros(1 << 20, np.uint8)})
+            put.session_id = session.id
+            waiting = [stubs["Put"].future(put, timeout=CALL_S) for _ in range(10)]
+            small = stubs["Delete"].future(pb.DeleteRequest(session_id=session.id, names=["x"]), timeout=CALL_S)
+            refused = [errors.from_rpc_error(call.exception()) for call in waiting if call.exception() is not None]
+            assert 1 <= len(refused) < 10
+            assert all(isinstance(error, errors.QuotaExceeded) for error in refused)
+            assert all(error.metadata["quota"] == "max_session_bytes" for error in refused)
+            assert running.exception() is None and small.exception() is None
+            assert session.describe().used_bytes == used
 
 
 def test_a_server_has_limits() -> None:

@@ -37,7 +37,7 @@ TEST(QuotaTest, BooksUpToTheLimit) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.reason().name, "QUOTA_EXCEEDED");
-    EXPECT_EQ(error.message(), "bytes of session memory: 1 asked for, 100 of 100 in use");
+    EXPECT_EQ(error.message(), "max_session_bytes: 1 asked for, 100 of 100 in use");
     EXPECT_EQ(error.metadata().at("limit"), "100");
     EXPECT_EQ(error.metadata().at("used"), "100");
     EXPECT_EQ(error.metadata().at("requested"), "1");

@@ -26,6 +26,7 @@ from gradwire.client import Client, connect
 from gradwire.credentials import Tls
 from gradwire.errors import GradwireError
 from gradwire.pipeline import Pipeline
+from gradwire.profile import Profile
 from gradwire.program import Program, load_model
 from gradwire.session import Session
 from gradwire.tensor import Tensor
@@ -36,6 +37,7 @@ __all__ = [
     "Client",
     "GradwireError",
     "Pipeline",
+    "Profile",
     "Program",
     "Session",
     "Tensor",

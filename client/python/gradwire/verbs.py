@@ -15,6 +15,7 @@ from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.commands import Name, Optimizer, Request, names_of
 from gradwire.dtypes import Array
 from gradwire.pipeline import Pipeline
+from gradwire.profile import Profile
 
 if TYPE_CHECKING:
     from gradwire.client import Client
@@ -36,6 +37,7 @@ class Verbs:
         self._lock = threading.RLock()
         # Numbers begin anywhere, so that clients that share a session do not take each other's.
         self._sequence = secrets.randbits(48)
+        self._profile: Profile | None = None
 
     def _before_call(self) -> None:
         """Sends what waits. `Session` has such work."""
@@ -49,7 +51,13 @@ class Verbs:
         request.session_id = self.id
         if "sequence" in request.DESCRIPTOR.fields_by_name and not request.sequence:
             request.sequence = self._next_sequence()
-        return self.client.unary(method, request, self.id)
+        profile = self._profile if "profile" in request.DESCRIPTOR.fields_by_name else None
+        if profile is not None:
+            request.profile = True
+        response = self.client.unary(method, request, self.id)
+        if profile is not None:
+            profile.add(response.profile)
+        return response
 
     def _call(self, method: str, request: Any) -> Any:
         with self._lock:
@@ -284,6 +292,34 @@ class Verbs:
         with self._lock:
             self._before_call()
             return Pipeline(self.client, self.id, self._next_sequence)
+
+    def profile(self, path: str | os.PathLike[str] | None = None) -> Profile:
+        """Records the operators behind what is done in a block, and writes them to `path` in its end.
+
+            with session.profile("step.json") as profile:
+                loss.backward()
+                optimizer.step()
+
+        A pipeline's commands are not in it: give each `profile=True`, and read its reply's `profile`.
+        """
+        return Profile(self, path)
+
+    def begin_profile(self, profile: Profile) -> None:
+        """Sends what waits, then profiles."""
+        with self._lock:
+            if self._profile is not None:
+                raise RuntimeError("this session is being profiled already")
+            self._before_call()
+            self._profile = profile
+
+    def end_profile(self, *, send: bool) -> None:
+        """Profiles no more; with `send` only after what waits is sent."""
+        with self._lock:
+            try:
+                if send:
+                    self._before_call()
+            finally:
+                self._profile = None
 
     # ------------------------------------------------------------ graphs and files
 
