@@ -28,6 +28,7 @@
 #include "exec/compute_pool.h"
 #include "graph/op.h"
 #include "rpc/access.h"
+#include "rpc/door.h"
 #include "rpc/listener.h"
 #include "rpc/log.h"
 #include "rpc/metrics.h"
@@ -54,6 +55,8 @@ ABSL_FLAG(int, metrics_port, -1,
           "HTTP port at whose /metrics Prometheus finds the metrics; -1 means none.");
 ABSL_FLAG(bool, log_calls, false, "Write a line about each call to the log.");
 ABSL_FLAG(std::string, log_format, "text", "Lines of the log: text, or a JSON object each (json).");
+ABSL_FLAG(std::string, shared_memory, "",
+          "Share memory with clients on this machine, which get it at a UNIX socket of this path.");
 ABSL_FLAG(std::string, probe, "",
           "Ask the plaintext listener at HOST:PORT whether it serves; exit with 0 if so.");
 ABSL_FLAG(int, threads, 0, "CPUs to compute on; 0 takes those that the process may use.");
@@ -232,7 +235,11 @@ int Serve(const sigset_t& signals) {
   SessionStore store(std::move(backends), pool, limits);
   rpc::Metrics metrics(store);
   const rpc::Access access(store, metrics, std::move(tokens));
-  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes));
+  std::optional<rpc::Door> door;
+  if (const std::string path = absl::GetFlag(FLAGS_shared_memory); !path.empty()) {
+    door.emplace(path);
+  }
+  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes), door ? &*door : nullptr);
 
   ServeMetrics(metrics);
   grpc::EnableDefaultHealthCheckService(true);

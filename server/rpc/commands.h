@@ -43,6 +43,10 @@ struct CommandScope {
 
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response);
 void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchResponse* response);
+void PutShared(CommandScope& scope, const v1::PutSharedRequest& request,
+               v1::PutSharedResponse* response);
+void FetchShared(CommandScope& scope, const v1::FetchSharedRequest& request,
+                 v1::FetchSharedResponse* response);
 void Forward(CommandScope& scope, const v1::ForwardRequest& request, v1::ForwardResponse* response);
 void Backward(CommandScope& scope, const v1::BackwardRequest& request,
               v1::BackwardResponse* response);

@@ -1,6 +1,10 @@
 #include "session/session.h"
 
+#include <fmt/format.h>
+
 #include <utility>
+
+#include "core/error.h"
 
 namespace gradwire {
 
@@ -34,6 +38,27 @@ void Session::Post(std::function<void()> task, int64_t bytes) {
         task = nullptr;
         lease->End();
       });
+}
+
+std::shared_ptr<SharedArrays> Session::AttachMemory(size_t tensor_bytes, size_t inbox_bytes) {
+  auto* shareable = dynamic_cast<Shareable*>(stream_.get());
+  if (shareable == nullptr) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("device '{}' has no memory that can be shared", device().name()));
+  }
+  const std::lock_guard lock(shared_mutex_);
+  if (shared_arrays_ != nullptr) {
+    throw Error(reason::kInvalidArgument, "the session has shared memory attached already");
+  }
+  shared_arrays_ = std::make_shared<SharedArrays>(*shareable, quota_, tensor_bytes, inbox_bytes);
+  return shared_arrays_;
+}
+
+SharedArrays& Session::shared_arrays() const {
+  const std::lock_guard lock(shared_mutex_);
+  if (shared_arrays_ != nullptr) return *shared_arrays_;
+  throw Error(reason::kInvalidArgument,
+              "the session has no shared memory: call AttachMemory first");
 }
 
 void Lease::Renew() {

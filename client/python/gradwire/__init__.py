@@ -29,6 +29,7 @@ from gradwire.pipeline import Pipeline
 from gradwire.profile import Profile
 from gradwire.program import Program, load_model
 from gradwire.session import Session
+from gradwire.shared import SharedMemory
 from gradwire.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "Profile",
     "Program",
     "Session",
+    "SharedMemory",
     "Tensor",
     "Tls",
     "checkpoint",

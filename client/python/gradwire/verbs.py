@@ -16,6 +16,7 @@ from gradwire.commands import Name, Optimizer, Request, names_of
 from gradwire.dtypes import Array
 from gradwire.pipeline import Pipeline
 from gradwire.profile import Profile
+from gradwire.shared import SharedMemory
 
 if TYPE_CHECKING:
     from gradwire.client import Client
@@ -138,6 +139,14 @@ class Verbs:
             self._before_call()
             request = pb.FetchRequest(session_id=self.id, names=names_of(names), chunk_bytes=chunk_bytes)
             return self.client.receive_stream("FetchStream", request, self.id)
+
+    def attach_memory(self, tensor_bytes: int, inbox_bytes: int) -> SharedMemory:
+        """Memory shared with a server on this machine that runs with --shared_memory; once in a session's life.
+
+        `tensor_bytes`: room for arrays that the session makes from now on and that are read in place. `inbox_bytes`:
+        room for arrays on their way in; counts with the session's memory at once.
+        """
+        return SharedMemory(self, tensor_bytes, inbox_bytes)
 
     # ------------------------------------------------------------ compute
 
