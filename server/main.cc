@@ -19,6 +19,8 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -265,6 +267,12 @@ int ProbeTarget(const std::string& target) {
 int Main(int argc, char** argv) {
   rpc::OpenLog(rpc::LogFormat::kText);
   absl::SetProgramUsageMessage("gradwire-server: tensor compute with gradients over gRPC.");
+  absl::FlagsUsageConfig usage;
+  // --help lists the flags of this file, not those of libraries.
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "server/main.cc");
+  };
+  absl::SetFlagsUsageConfig(usage);
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
     spdlog::error("unexpected argument '{}'; see --help", rest[1]);

@@ -60,11 +60,11 @@ grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerCont
     const size_t bytes = Bytes(*request);
     access.CheckMessage(*context, bytes);
     const std::shared_ptr<Session> session = access.Find(*context, request->session_id());
+    access.metrics().Received(bytes);
     PhaseClock clock(access.metrics());
     session->Post(
         [=, &access]() mutable {
           clock.Ends(Phase::kQueue);
-          access.metrics().Received(bytes);
           const grpc::Status status = Guard([&] {
             const uint64_t sequence = SequenceOf(*request);
             ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request),

@@ -19,8 +19,6 @@ using prometheus::MetricType;
 // From 10 microseconds to 100 seconds.
 const prometheus::Histogram::BucketBoundaries kSeconds = {
     1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100};
-// A message that is too long is refused by gRPC itself, without details.
-const char* const kMessageQuota = "max_message_bytes";
 constexpr std::array<const char*, kPhases> kPhaseNames = {"receive", "queue",  "decode",
                                                           "compute", "encode", "send"};
 
@@ -156,7 +154,7 @@ void Metrics::Called(const std::string& verb, const grpc::Status& status, Clock:
     const auto quota = info->metadata().find(kQuotaKey);
     Failed(info->reason(), quota == info->metadata().end() ? "" : quota->second);
   } else {
-    Failed("", status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ? kMessageQuota : "");
+    Failed("", "");
   }
 }
 

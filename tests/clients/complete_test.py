@@ -18,6 +18,8 @@ SOURCES = {
     "Go": "\n".join(path.read_text() for path in (ROOT / "client" / "go").glob("*.go")),
     "Python": "\n".join(path.read_text() for path in (ROOT / "client" / "python" / "gradwire").glob("*.py")),
 }
+# Memory shared with a client on the same machine: its descriptors come beside gRPC, and Python takes them.
+PYTHONS_ALONE = {"AttachMemory", "PutShared", "FetchShared"}
 # How a verb is called.
 CALLS = {"C++": r"(Stub::|stub->|Gradwire/){}\b", "Go": r"stub\.{}\b", "Python": r'"{}"'}
 
@@ -25,7 +27,9 @@ CALLS = {"C++": r"(Stub::|stub->|Gradwire/){}\b", "Go": r"stub\.{}\b", "Python":
 @pytest.mark.parametrize("language", SOURCES)
 def test_every_verb_is_called(language: str) -> None:
     assert len(VERBS) >= 30
-    assert [verb for verb in VERBS if not re.search(CALLS[language].format(verb), SOURCES[language])] == []
+    wanted = set(VERBS) if language == "Python" else set(VERBS) - PYTHONS_ALONE
+    called = {verb for verb in VERBS if re.search(CALLS[language].format(verb), SOURCES[language])}
+    assert called == wanted
 
 
 @pytest.mark.parametrize("language", ["C++", "Go"])

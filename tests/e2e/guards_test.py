@@ -54,6 +54,11 @@ def refusal(*flags: str) -> str:
     return done.stderr
 
 
+def test_help_lists_the_flags() -> None:
+    done = subprocess.run([str(server_binary()), "--help"], capture_output=True, text=True, timeout=CALL_S)
+    assert all(flag in done.stdout for flag in ("--host", "--port", "--tokens_file", "--max_session_plans"))
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "gradwire.example", "10.1.2.3"])
 def test_plaintext_stays_on_this_machine(host: str) -> None:
     assert "--insecure" in refusal(f"--host={host}")

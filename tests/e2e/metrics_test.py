@@ -122,16 +122,6 @@ def test_errors_in_pipelines_are_counted(metered: Metered, connection: gradwire.
     assert calls[1] - calls[0] == 1, "the stream itself went well"
 
 
-def test_messages_that_are_too_long_are_counted() -> None:
-    with Metered(server_binary(), ["--metrics_port=0", "--max_message_bytes=1000"]) as server:
-        with gradwire.connect(server.target, timeout=CALL_S) as client, client.session() as session:
-            with pytest.raises(errors.QuotaExceeded):
-                session.put({"x": np.zeros(2000, np.uint8)})
-        samples = server.samples()
-    assert value(samples, "gradwire_quota_refusals_total", quota="max_message_bytes") == 1
-    assert value(samples, "gradwire_calls_total", verb="Put", code="RESOURCE_EXHAUSTED") == 1
-
-
 def test_streams_count_their_bytes(metered: Metered, connection: gradwire.Client) -> None:
     before = metered.samples()
     with connection.session() as session:

@@ -39,7 +39,7 @@ def slow_forward(seconds: float, session: gradwire.Session) -> pb.ForwardRequest
 
 def test_what_waits_counts_as_memory() -> None:
     with Server(server_binary()) as server, gradwire.connect(server.target, timeout=CALL_S, attempts=1) as client:
-        with client.session(max_bytes=8 << 20) as session:
+        with client.session(max_bytes=12 << 20) as session:
             slow = slow_forward(2, session)
             used = session.describe().used_bytes
             stubs = {
