@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "backend/quota.h"
 #include "core/error.h"
 #include "exec/op_times.h"
 #include "graph/anomaly.h"
@@ -15,8 +17,11 @@ namespace {
 
 using Tensors = absl::InlinedVector<Tensor, 4>;
 
-// Of one plan. A model whose weights are made by operators has them as constants then.
-constexpr int64_t kMaxFoldedBytes = int64_t{1} << 30;
+// What one plan may keep: a model whose weights are made by operators has them as constants then.
+int64_t MaxFoldedBytes(const Quota& quota) {
+  constexpr int64_t kMost = int64_t{1} << 30;
+  return quota.limit() == 0 ? kMost : std::min(kMost, quota.limit() / 8);
+}
 
 // One operator's call, whoever asks for it.
 struct OpRun {
@@ -153,7 +158,8 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
 
 NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {
   Folding folding = SplitConstant(plan, constants);
-  if (folding.bytes > kMaxFoldedBytes || folding.constant.steps.empty()) return constants;
+  if (folding.bytes > MaxFoldedBytes(*stream_.quota()) || folding.constant.steps.empty())
+    return constants;
   std::vector<Tensor> arrays(static_cast<size_t>(plan.arrays));
   for (const auto& [number, tensor] : constants) arrays[static_cast<size_t>(number)] = tensor;
   try {
