@@ -14,7 +14,7 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 // Nodes may hold weights as attributes; who sends these each time does not mind a trace.
-constexpr size_t kMaxKeyBytes = size_t{1} << 20;
+constexpr size_t kMaxKeyBytes = size_t{1} << 16;
 
 // False where a profile is asked for, which a trace makes.
 bool Collect(Message& message, std::vector<v1::TensorProto*>& arrays) {
