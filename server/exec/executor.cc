@@ -7,6 +7,7 @@
 
 #include "backend/quota.h"
 #include "core/error.h"
+#include "core/strings.h"
 #include "exec/op_times.h"
 #include "graph/anomaly.h"
 #include "graph/kernel.h"
@@ -21,6 +22,16 @@ using Tensors = absl::InlinedVector<Tensor, 4>;
 int64_t MaxFoldedBytes(const Quota& quota) {
   constexpr int64_t kMost = int64_t{1} << 30;
   return quota.limit() == 0 ? kMost : std::min(kMost, quota.limit() / 8);
+}
+
+// Strings that a kernel only moved lie in the pools of its inputs.
+void ShareStrings(const Tensors& inputs, Tensors& outputs) {
+  for (Tensor& output : outputs) {
+    if (output.dtype() != DType::kString || !output.buffer()->held().empty()) continue;
+    for (const Tensor& input : inputs) {
+      if (input && input.dtype() == DType::kString) HoldPools(input, output);
+    }
+  }
 }
 
 // One operator's call, whoever asks for it.
@@ -49,13 +60,15 @@ struct OpRun {
     }
     KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream);
     kernel(context);
+    ShareStrings(inputs, outputs);
     return outputs;
   }
 
  private:
   template <class Donates>
   BufferPtr Donated(const Tensors& inputs, const TensorSpec& spec, const Donates& donates) const {
-    if (!op.in_place) return nullptr;
+    // A buffer of strings holds pools: those of one array, not of the next.
+    if (!op.in_place || spec.dtype == DType::kString) return nullptr;
     for (size_t i = 0; i < inputs.size(); ++i) {
       const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
                         BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/strings.h"
 #include "graph/op_call.h"
 
 namespace gradwire {
@@ -125,7 +126,10 @@ Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_o
   const OpCall call(op, inputs, attributes, num_outputs);
   if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
   Specs specs = op.infer(call);
-  for (const TensorSpec& spec : specs) CheckSpec(spec);
+  for (const TensorSpec& spec : specs) {
+    CheckSpec(spec);
+    if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
+  }
   if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
   return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }

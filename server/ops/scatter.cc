@@ -29,6 +29,9 @@ Blocks BlocksOf(KernelContext& k, const Dims& dims, const Tensor& indices) {
 
 // The extents of the target: of the data, or `shape` where there are none.
 Dims TargetDims(const OpCall& call, size_t data) {
+  if (call.dtype(0) == DType::kString && call.attributes().String("reduction", "none") != "none") {
+    throw Error(reason::kInvalidArgument, "strings have no reductions");
+  }
   if (call.has(data)) {
     call.RequireSameType(data);
     return call.dims(data);
@@ -243,7 +246,7 @@ Values ScatterVjp(const VjpCall& call) {
 GRADWIRE_OP({.name = "ScatterElements",
              .domain = "gradwire",
              .inputs = {2, 3},
-             .types = kNumbers | kBool,
+             .types = kNumbers | kBool | DType::kString,
              .attributes = {"axis", "reduction", "shape"},
              .infer = InferScatterElements,
              .cpu = ScatterCpu,
@@ -252,7 +255,7 @@ GRADWIRE_OP({.name = "ScatterElements",
 GRADWIRE_OP({.name = "ScatterND",
              .domain = "gradwire",
              .inputs = {2, 3},
-             .types = kNumbers | kBool,
+             .types = kNumbers | kBool | DType::kString,
              .attributes = {"batch_dims", "reduction", "shape"},
              .infer = InferScatterNd,
              .cpu = ScatterCpu,
@@ -286,7 +289,7 @@ OpDef Row(std::string_view name, int since, std::vector<std::string_view> attrib
   return {.name = name,
           .since = since,
           .inputs = 3,
-          .types = kNumbers | kBool,
+          .types = kNumbers | kBool | DType::kString,
           .attributes = std::move(attributes),
           .decompose = decompose};
 }
@@ -339,7 +342,7 @@ Values DecomposeTensorScatter(const OpCall& call) {
 GRADWIRE_OP({.name = "TensorScatter",
              .since = 24,
              .inputs = {2, 3},
-             .types = kReal,
+             .types = kReal | DType::kString,
              .attributes = {"axis", "mode"},
              .decompose = DecomposeTensorScatter});
 

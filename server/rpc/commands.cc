@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/strings.h"
+#include "graph/on_host.h"
 #include "rpc/chrome_trace.h"
 #include "rpc/model.h"
 #include "rpc/wire.h"
@@ -17,11 +19,22 @@ void EncodeInfos(const std::vector<TensorInfo>& infos, Field* field) {
   for (const TensorInfo& info : infos) EncodeInfo(info, field->Add());
 }
 
+// Bytes of an array in an answer. How many strings take is seen when they are computed.
+int64_t EncodedBytes(const Value& value) {
+  if (value.dtype() != DType::kString) return value.spec().bytes();
+  constexpr int64_t kTagAndLength = 6;
+  int64_t bytes = 0;
+  for (const std::string_view text : Texts(OnHost(value))) {
+    bytes += std::ssize(text) + kTagAndLength;
+  }
+  return bytes;
+}
+
 // Encodes arrays once they are computed, into messages that are there from now on.
 template <class Field>
 void EncodeLater(CommandScope& scope, std::vector<NamedValue> values, Field* field) {
   for (auto& [name, value] : values) {
-    scope.Answer(value.spec().bytes());
+    scope.Answer(EncodedBytes(value));
     v1::TensorProto* proto = field->Add();
     scope.answers.emplace_back(name, value);
     scope.after_commit.push_back([&scope, proto, name = std::move(name), value = value] {
@@ -89,8 +102,8 @@ void CommandScope::Answer(int64_t bytes) {
   answer_bytes += bytes;
   if (answer_bytes <= kMaxAnswerBytes) return;
   throw Error(reason::kInvalidArgument,
-              fmt::format("the arrays of an answer take at most {} bytes, {} are asked for: use "
-                          "FetchStream",
+              fmt::format("the arrays of an answer take at most {} bytes, {} are asked for: ask "
+                          "for less, or use FetchStream",
                           kMaxAnswerBytes, answer_bytes));
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/strings.h"
 #include "rpc/functions.h"
 #include "rpc/model_check.h"
 #include "rpc/wire.h"
@@ -114,7 +115,9 @@ Tensor DecodeInitializer(const v1::TensorProto& proto, Stream& stream, ExternalD
   v1::TensorSpec spec;
   spec.set_data_type(proto.data_type());
   *spec.mutable_dims() = proto.dims();
-  Tensor tensor = AllocateTensor(stream, DecodeSpec(spec));
+  const TensorSpec decoded = DecodeSpec(spec);
+  RequireBytes(decoded, "external data");
+  Tensor tensor = AllocateTensor(stream, decoded);
   external.Expect(proto, tensor);
   return tensor;
 }

@@ -20,8 +20,9 @@ namespace {
 using Nodes = google::protobuf::RepeatedPtrField<v1::NodeProto>;
 
 // The newest version of each domain that has versions here.
-constexpr std::array<std::pair<std::string_view, int64_t>, 3> kNewest = {{
+constexpr std::array<std::pair<std::string_view, int64_t>, 4> kNewest = {{
     {"", kMaxOpset},
+    {"ai.onnx.ml", 5},
     {"ai.onnx.preview.training", 1},
     {"gradwire", 1},
 }};

@@ -7,6 +7,7 @@
 
 #include "absl/hash/hash.h"
 #include "core/bools.h"
+#include "core/strings.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
@@ -56,6 +57,7 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
   void Begin(const v1::PutChunk& header) {
     CheckWhole();
     const TensorSpec spec = DecodeSpec(header.spec());
+    RequireBytes(spec, "PutStream");
     tensors_.push_back(
         {header.name(), header.requires_grad(), AllocateTensor(session()->stream(), spec)});
   }

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 INLINE_BYTES = 4 << 20
 
 
+def _has_strings(arrays: Mapping[str, Array]) -> bool:
+    return any(dtypes.category(array.dtype) == dtypes.STRING for array in arrays.values())
+
+
 class Verbs:
     """Verbs of one session. Each sends what the session still has to send first, then itself.
 
@@ -80,9 +84,9 @@ class Verbs:
     # ------------------------------------------------------------ arrays
 
     def put(self, tensors: Mapping[str, Any], *, requires_grad: bool = False) -> list[pb.TensorInfo]:
-        """Binds each name to its array; large ones are streamed."""
+        """Binds each name to its array. Large ones are streamed, unless there are strings among them."""
         arrays = {name: dtypes.as_array(value) for name, value in tensors.items()}
-        if sum(array.nbytes for array in arrays.values()) > INLINE_BYTES:
+        if not _has_strings(arrays) and sum(array.nbytes for array in arrays.values()) > INLINE_BYTES:
             return self.put_stream(arrays, requires_grad=requires_grad)
         response: pb.PutResponse = self._call("Put", commands.put(arrays, requires_grad=requires_grad))
         return list(response.tensors)
@@ -90,8 +94,13 @@ class Verbs:
     def put_stream(
         self, tensors: Mapping[str, Any], *, requires_grad: bool = False, progress: bool | None = None
     ) -> list[pb.TensorInfo]:
-        """Binds each name to its array, of any size; a progress bar counts bytes (None: only on a terminal)."""
+        """Binds each name to its array, of any size; a progress bar counts bytes (None: only on a terminal).
+
+        Raises TypeError for strings, which have no bytes to stream: `put` sends them.
+        """
         arrays = {name: dtypes.as_array(value) for name, value in tensors.items()}
+        if _has_strings(arrays):
+            raise TypeError("arrays of strings cannot be streamed: send them with put")
         with self._lock:
             self._before_call()
             return self._put_stream(arrays, requires_grad, progress)
