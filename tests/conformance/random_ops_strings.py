@@ -15,7 +15,7 @@ def string_concat(d: Draw) -> Made:
 
 @op("StringSplit", outputs=2)
 def string_split(d: Draw) -> Made:
-    x = d.x(d.dims(high=3))
+    x = d.x(d.dims(1, 3))  # of a scalar the reference knows no parts
     return [x], d.attributes(delimiter=d.one_of("", ",", "a", ", ", "ß", "本"), maxsplit=d.int(0, 3))
 
 
