@@ -52,6 +52,16 @@ DType MainType(const Values& inputs, const Specs& outputs) {
                                                   Name(dtype), op.types.ToString()));
 }
 
+// Kernels trust their contracts, and few contracts speak of elements that are no plain numbers.
+void CheckOtherTypes(const OpDef& op, const Values& inputs) {
+  const DTypeSet allowed = op.types | kDense | op.other_types;
+  for (size_t i = 1; i < inputs.size(); ++i) {
+    if (!inputs[i] || allowed.Contains(inputs[i].dtype())) continue;
+    throw Error(reason::kDtypeMismatch,
+                fmt::format("input {} may not be {}", i, ToString(inputs[i].spec())));
+  }
+}
+
 // Whether a 16-bit float call is to be computed in float32.
 bool NeedsWidening(const OpDef& op, const Values& inputs) {
   return std::any_of(inputs.begin(), inputs.end(),
@@ -156,6 +166,7 @@ RecordingScope::~RecordingScope() { Trace::Current().recording_ = previous_; }
 Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   CheckArity(op, inputs, num_outputs);
   CheckAttributes(op, attributes);
+  CheckOtherTypes(op, inputs);
   if (NeedsWidening(op, inputs)) {
     return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs);
   }

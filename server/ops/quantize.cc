@@ -95,6 +95,7 @@ OpDef QuantizeRow(int since, std::vector<std::string_view> attributes) {
           .since = since,
           .inputs = {2, 3},
           .types = kFloats | kHalves | DType::kInt32,
+          .other_types = kSmall,
           .attributes = std::move(attributes),
           .decompose = DecomposeQuantize,
           .differentiable = false};
@@ -105,6 +106,7 @@ OpDef DequantizeRow(int since, std::vector<std::string_view> attributes) {
           .since = since,
           .inputs = {2, 3},
           .types = kQuantized | DType::kInt32,
+          .other_types = kSmall,
           .attributes = std::move(attributes),
           .decompose = DecomposeDequantize};
 }
