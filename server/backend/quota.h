@@ -75,6 +75,37 @@ class Quota {
   std::atomic<int64_t> peak_{0};
 };
 
+// What is taken of one account until this goes.
+class Booking {
+ public:
+  Booking() = default;
+  ~Booking() { Release(); }
+  Booking(Booking&& other) noexcept
+      : quota_(std::move(other.quota_)), amount_(std::exchange(other.amount_, 0)) {}
+  Booking& operator=(Booking&& other) noexcept {
+    Release();
+    quota_ = std::move(other.quota_);
+    amount_ = std::exchange(other.amount_, 0);
+    return *this;
+  }
+
+  // Takes more, of the same account each time; throws as Quota::Take.
+  void Grow(const std::shared_ptr<Quota>& quota, int64_t amount) {
+    quota->Take(amount);
+    quota_ = quota;
+    amount_ += amount;
+  }
+
+ private:
+  void Release() {
+    if (quota_ != nullptr) quota_->Give(amount_);
+    quota_ = nullptr;
+  }
+
+  std::shared_ptr<Quota> quota_;
+  int64_t amount_ = 0;
+};
+
 }  // namespace gradwire
 
 #endif  // GRADWIRE_BACKEND_QUOTA_H_

@@ -10,6 +10,7 @@
 #include "rpc/chrome_trace.h"
 #include "rpc/model.h"
 #include "rpc/wire.h"
+#include "session/gradient_node.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -133,6 +134,7 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   for (int i = 0; i < request.nodes_size(); ++i) {
     args.nodes.push_back(DecodeNode(request.nodes(i), imports, i, request.nodes(i).name()));
   }
+  ResolveGradients(args.nodes);
   args.program = request.program();
   args.bindings = {request.bindings().begin(), request.bindings().end()};
   args.feeds = TakeAll(request.feeds(), scope);

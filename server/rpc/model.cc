@@ -11,7 +11,9 @@
 #include "core/strings.h"
 #include "rpc/functions.h"
 #include "rpc/model_check.h"
+#include "rpc/sparse.h"
 #include "rpc/wire.h"
+#include "session/gradient_node.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -131,6 +133,10 @@ std::vector<NamedTensor> TakeInitializers(v1::GraphProto& graph, Stream& stream,
     protos[i].reset(graph.mutable_initializer()->ReleaseLast());
   }
   std::vector<NamedTensor> tensors;
+  for (const v1::SparseTensorProto& proto : graph.sparse_initializer()) {
+    tensors.emplace_back(proto.values().name(), DecodeSparse(proto, stream));
+  }
+  graph.clear_sparse_initializer();
   for (auto& proto : protos) {
     try {
       tensors.emplace_back(proto->name(), DecodeInitializer(*proto, stream, external));
@@ -187,6 +193,7 @@ LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
   LoadedProgram loaded;
   loaded.program.name = name;
   loaded.program.nodes = ExpandNodes(model);
+  ResolveGradients(loaded.program.nodes);
   loaded.initializers = TakeInitializers(*model.mutable_graph(), stream, loaded.external);
   std::set<std::string> parameters = SavedParameters(model);
   for (const auto& [initializer, tensor] : loaded.initializers) parameters.insert(initializer);
@@ -196,6 +203,9 @@ LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
   loaded.program.inputs = DecodeValueInfos(graph.input(), "input", parameters);
   loaded.program.outputs = DecodeValueInfos(graph.output(), "output");
   loaded.program.onnx = WithoutWeights(std::move(model), loaded.initializers, parameter_prefix);
+  auto booking = std::make_shared<Booking>();
+  booking->Grow(stream.quota(), loaded.program.Bytes());
+  loaded.program.booked = std::move(booking);
   return loaded;
 }
 

@@ -150,14 +150,12 @@ class Scope {
 
 void CheckGraph(const v1::ModelProto& model, const std::set<std::string>& functions) {
   const v1::GraphProto& graph = model.graph();
-  if (graph.sparse_initializer_size() > 0) {
-    throw Error(reason::kOpUnsupported,
-                fmt::format("initializer '{}' is sparse, which is not supported: make it dense",
-                            graph.sparse_initializer(0).values().name()));
-  }
   Scope scope(model.opset_import(), functions);
   for (const auto& input : graph.input()) scope.AddInput(input.name());
   for (const auto& initializer : graph.initializer()) scope.AddInitializer(initializer.name());
+  for (const auto& initializer : graph.sparse_initializer()) {
+    scope.AddInitializer(initializer.values().name());
+  }
   for (int i = 0; i < graph.node_size(); ++i) {
     for (const auto& attribute : graph.node(i).attribute()) {
       if (attribute.ref_attr_name().empty()) continue;
