@@ -91,10 +91,15 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
     if (loaded_.has_value()) return;
     const std::string prefix =
         head_.has_parameter_prefix() ? head_.parameter_prefix() : head_.program() + "/";
-    v1::ModelProto model = ModelOf(head_, data_);
-    std::string().swap(data_);
-    received_ = Booking();
+    v1::ModelProto model = TakeModel();
     loaded_ = DecodeModel(std::move(model), head_.program(), prefix, session()->stream());
+  }
+
+  // The bytes go before arrays are made of the model.
+  v1::ModelProto TakeModel() {
+    const std::string data = std::exchange(data_, {});
+    const Booking booked = std::move(received_);
+    return ModelOf(head_, data);
   }
 
   void Complete() override {
