@@ -45,6 +45,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "cuda": [str(binaries / "gradwire_cuda_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "nvcc": [*pytest, "-rs", "tests/cuda"],
         "e2e": [*pytest, "tests/e2e"],
+        "fuzz": [*pytest, "tests/fuzz"],
         "onnx": [
             *pytest,
             "-rP",
@@ -63,11 +64,13 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
 
 # What the build makes for a part.
 TARGETS = {
+    "lint": "gradwire_raw_proto",  # a header that is generated, of sources that are not built
     "unit": "gradwire_unit_tests",
     "ops": "gradwire_op_tests",
     "cuda": "gradwire_cuda_tests",
     "nvcc": "gradwire-server",
     "e2e": "gradwire-server",
+    "fuzz": "gradwire_fuzz",
     "onnx": "gradwire-server",
     "random": "gradwire-server",
     "clients": "gradwire-server gradwire_client gradwire-bench",
@@ -86,6 +89,7 @@ PARTS = [
     "cuda",
     "nvcc",
     "e2e",
+    "fuzz",
     "onnx",
     "random",
     "clients",

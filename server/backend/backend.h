@@ -43,8 +43,8 @@ class Stream {
   // Waits for the queue, then copies to the host.
   virtual void Download(const Buffer& from, void* host, size_t bytes) = 0;
   // In queue order, on arrays in the device's memory: sets bytes to zero; copies the elements of a
-  // box, each of `width` bytes (1, 2, 4 or 8), from where its first one is read to where it goes.
-  // The arrays do not overlap.
+  // box, each of `width` bytes (1, 2, 4, 8 or, in host memory, 16), from where its first one is
+  // read to where it goes. The arrays do not overlap.
   virtual void Zero(void* to, size_t bytes) = 0;
   virtual void Copy(const Box& box, size_t width, const void* from, void* to) = 0;
   // Waits until all queued work is done.

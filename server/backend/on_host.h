@@ -3,6 +3,7 @@
 #define GRADWIRE_BACKEND_ON_HOST_H_
 
 #include "backend/backend.h"
+#include "core/strings.h"
 
 namespace gradwire {
 
@@ -19,9 +20,11 @@ inline Tensor OnHost(const Tensor& tensor, Stream& stream) {
 }
 
 // The reverse: a tensor on the stream's device, which is `host` itself on a CPU where it was
-// allocated for the session. Nothing writes to `host` afterwards.
+// allocated for the session. Nothing writes to `host` afterwards. Throws OP_UNSUPPORTED for strings
+// that the device cannot have.
 inline Tensor FromHost(Tensor host, Stream& stream) {
   if (host.device() == stream.device()) return host;
+  if (host.dtype() == DType::kString) RequireStringDevice(stream.device());
   Tensor tensor = AllocateTensor(stream, host.spec());
   stream.Upload(host.data<char>(), *tensor.buffer(), host.bytes());
   return tensor;

@@ -9,7 +9,7 @@
 
 namespace gradwire {
 
-// Copies each element of the box from one array of kDense elements to another, which do not
+// Copies each element of the box from one array of kMoved elements to another, which do not
 // overlap, on the device that the arrays are on. `from_start` and `to_start` are the offsets of the
 // box's first element.
 inline void CopyBox(KernelContext& context, const Box& box, DType dtype, const void* from,

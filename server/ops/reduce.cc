@@ -3,6 +3,7 @@
 // in reduce_onnx.cc.
 #include <utility>
 
+#include "graph/flops.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/reducers.h"
@@ -146,6 +147,8 @@ Values ProdVjp(const VjpCall& call) {
   return {dy};
 }
 
+int64_t ReduceFlops(const Node& node) { return node.inputs()[0].numel(); }
+
 OpDef Row(std::string_view name, Kernel kernel, Vjp vjp, Saves saves = kSaveNothing,
           DTypeSet types = kArithmetic) {
   return {.name = name,
@@ -168,6 +171,13 @@ GRADWIRE_OP((Row("ReduceMax", ExtremeKernel<MaxOf>, ExtremeVjp, {.inputs = 1, .o
                  kNumbers | kBool)));
 GRADWIRE_OP((Row("ReduceMin", ExtremeKernel<MinOf>, ExtremeVjp, {.inputs = 1, .outputs = 1},
                  kNumbers | kBool)));
+
+GRADWIRE_FLOPS("gradwire", "ReduceSum", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceMean", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceL1", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceSumSquare", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceL2", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceProd", ReduceFlops);
 
 }  // namespace
 }  // namespace gradwire

@@ -133,7 +133,7 @@ Values SliceGradVjp(const VjpCall& call) {
 
 GRADWIRE_OP({.name = "Slice",
              .domain = "gradwire",
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"starts", "ends", "axes", "steps"},
              .infer = InferSlice,
              .cpu = SliceKernel,
@@ -150,7 +150,7 @@ GRADWIRE_OP({.name = "SliceGrad",
 
 GRADWIRE_OP({.name = "Slice",
              .since = 1,
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"starts", "ends", "axes"},
              .decompose = [](const OpCall& call) -> Values {
                return {Call("gradwire::Slice", {call.input(0)}, call.attributes())};
@@ -158,7 +158,7 @@ GRADWIRE_OP({.name = "Slice",
 GRADWIRE_OP({.name = "Slice",
              .since = 10,
              .inputs = {3, 5},
-             .types = kDense,
+             .types = kMoved,
              .decompose = [](const OpCall& call) -> Values {
                Attributes attributes{{"starts", call.Ints(1)}, {"ends", call.Ints(2)}};
                if (call.has(3)) attributes.Set("axes", call.Ints(3));
@@ -215,7 +215,7 @@ void ReverseSequenceCpu(KernelContext& k) {
 GRADWIRE_OP({.name = "ReverseSequence",
              .since = 10,
              .inputs = 2,
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"batch_axis", "time_axis"},
              .infer = InferReverseSequence,
              .cpu = ReverseSequenceCpu,

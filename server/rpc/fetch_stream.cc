@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/on_host.h"
+#include "core/strings.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
@@ -39,6 +40,7 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
  private:
   void Collect(CommandScope& scope) override {
     for (const auto& [name, value] : scope.transaction.Fetch(Strings(request_.names()))) {
+      RequireBytes(value.spec(), "FetchStream");
       tensors_.emplace_back(name, OnHost(value.tensor(), scope.session.stream()));
     }
   }

@@ -38,6 +38,7 @@ class Expander {
     }
     for (const auto& input : graph.input()) taken_.insert(input.name());
     for (const auto& initializer : graph.initializer()) taken_.insert(initializer.name());
+    for (const auto& sparse : graph.sparse_initializer()) taken_.insert(sparse.values().name());
     for (const auto& node : graph.node()) {
       taken_.insert(node.output().begin(), node.output().end());
     }
@@ -149,7 +150,22 @@ class Expander {
         copy.set_name(attribute.name());
       }
     }
+    if (node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training") {
+      RenameValues(frame, node);
+    }
     return node;
+  }
+
+  // The attributes xs, zs and y of a Gradient are names of values, too.
+  static void RenameValues(const Frame& frame, v1::NodeProto& node) {
+    const auto rename = [&](std::string& name) {
+      const auto known = frame.names.find(name);
+      if (known != frame.names.end()) name = known->second;
+    };
+    for (auto& attribute : *node.mutable_attribute()) {
+      for (std::string& name : *attribute.mutable_strings()) rename(name);
+      if (attribute.has_s()) rename(*attribute.mutable_s());
+    }
   }
 
   static const v1::AttributeProto* Referred(const v1::AttributeProto& attribute,

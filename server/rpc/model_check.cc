@@ -20,8 +20,9 @@ namespace {
 using Nodes = google::protobuf::RepeatedPtrField<v1::NodeProto>;
 
 // The newest version of each domain that has versions here.
-constexpr std::array<std::pair<std::string_view, int64_t>, 3> kNewest = {{
+constexpr std::array<std::pair<std::string_view, int64_t>, 4> kNewest = {{
     {"", kMaxOpset},
+    {"ai.onnx.ml", 5},
     {"ai.onnx.preview.training", 1},
     {"gradwire", 1},
 }};
@@ -149,14 +150,12 @@ class Scope {
 
 void CheckGraph(const v1::ModelProto& model, const std::set<std::string>& functions) {
   const v1::GraphProto& graph = model.graph();
-  if (graph.sparse_initializer_size() > 0) {
-    throw Error(reason::kOpUnsupported,
-                fmt::format("initializer '{}' is sparse, which is not supported: make it dense",
-                            graph.sparse_initializer(0).values().name()));
-  }
   Scope scope(model.opset_import(), functions);
   for (const auto& input : graph.input()) scope.AddInput(input.name());
   for (const auto& initializer : graph.initializer()) scope.AddInitializer(initializer.name());
+  for (const auto& initializer : graph.sparse_initializer()) {
+    scope.AddInitializer(initializer.values().name());
+  }
   for (int i = 0; i < graph.node_size(); ++i) {
     for (const auto& attribute : graph.node(i).attribute()) {
       if (attribute.ref_attr_name().empty()) continue;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <set>
+#include <type_traits>
+#include <variant>
 
 namespace gradwire {
 namespace {
@@ -20,6 +22,25 @@ int64_t VersionOf(const std::string& domain, const OpsetImports& imports) {
 std::string FullName(const NodeDef& node) {
   return node.domain.empty() ? node.op_type : node.domain + "::" + node.op_type;
 }
+
+struct BytesOf {
+  int64_t operator()(int64_t) const { return 0; }
+  int64_t operator()(double) const { return 0; }
+  int64_t operator()(const std::string& text) const { return std::ssize(text); }
+  int64_t operator()(const Tensor& tensor) const {
+    auto bytes = static_cast<int64_t>(tensor.bytes());
+    for (const auto& pool : tensor.buffer()->held()) bytes += static_cast<int64_t>(pool->bytes());
+    return bytes;
+  }
+  template <class T>
+  int64_t operator()(const std::vector<T>& list) const {
+    auto bytes = static_cast<int64_t>(list.size() * sizeof(T));
+    if constexpr (std::is_same_v<T, std::string>) {
+      for (const std::string& text : list) bytes += std::ssize(text);
+    }
+    return bytes;
+  }
+};
 
 }  // namespace
 
@@ -53,6 +74,19 @@ void CheckDeclared(const char* kind, const ValueInfo& info, const TensorSpec& sp
   throw Error(reason::kDtypeMismatch, fmt::format("{} '{}' is declared {}, got {}", kind, info.name,
                                                   Name(info.dtype), ToString(spec)))
       .With("tensor", info.name);
+}
+
+int64_t Program::Bytes() const {
+  const BytesOf bytes_of;
+  int64_t bytes = std::ssize(onnx);
+  for (const NodeDef& node : nodes) {
+    bytes += static_cast<int64_t>(sizeof(NodeDef)) + bytes_of(node.label) + bytes_of(node.inputs) +
+             bytes_of(node.outputs);
+    for (const auto& [name, value] : node.attributes.entries()) {
+      bytes += static_cast<int64_t>(sizeof(Attributes::Entry)) + std::visit(bytes_of, value);
+    }
+  }
+  return bytes;
 }
 
 std::vector<std::string> Program::Operators() const {

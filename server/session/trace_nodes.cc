@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "graph/anomaly.h"
 #include "graph/trace.h"
+#include "session/gradient_node.h"
 
 namespace gradwire {
 namespace {
@@ -71,7 +72,7 @@ Span SpanOf(const NodesPtr& nodes, size_t begin, size_t end,
   Span span{nodes, begin, end, {}, {}};
   std::set<std::string> made, read;
   for (size_t i = begin; i < end; ++i) {
-    for (const std::string& name : (*nodes)[i].inputs) {
+    for (const std::string& name : ReadsOf((*nodes)[i])) {
       if (!name.empty() && !made.contains(name) && read.insert(name).second) {
         span.reads.push_back(name);
       }
@@ -104,6 +105,14 @@ std::set<size_t> SpanEnds(const std::vector<NodeDef>& nodes, size_t spans,
 
 std::string GradName(const std::string& name) { return "grad/" + name; }
 
+std::vector<std::string> ReadsOf(const NodeDef& node) {
+  std::vector<std::string> names = node.inputs;
+  if (node.gradient != nullptr) {
+    names.insert(names.end(), node.gradient->reads.begin(), node.gradient->reads.end());
+  }
+  return names;
+}
+
 void TraceNode(const NodeDef& node, Environment& environment, const LookOutside& look_outside) {
   if (node.refusal.has_value()) throw Error(*node.refusal);
   Values inputs;
@@ -113,7 +122,10 @@ void TraceNode(const NodeDef& node, Environment& environment, const LookOutside&
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
   const bool watched = Trace::Current().detects_anomalies();
   const Values made_from = watched ? inputs : Values();
-  const Values outputs = Apply(*node.op, std::move(inputs), node.attributes, CountOutputs(node));
+  const Values outputs =
+      node.gradient != nullptr
+          ? TraceGradient(node, inputs, environment, look_outside)
+          : Apply(*node.op, std::move(inputs), node.attributes, CountOutputs(node));
   if (watched) WatchOutputs(node, made_from, outputs);
   for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
     if (!node.outputs[i].empty()) environment[node.outputs[i]] = outputs[i];
@@ -157,7 +169,7 @@ void TraceCheckpointed(const NodesPtr& nodes, size_t spans, const std::vector<st
   const size_t count = nodes->size();
   std::map<std::string, size_t> last_reader;
   for (size_t i = 0; i < count; ++i) {
-    for (const std::string& name : (*nodes)[i].inputs) last_reader[name] = i;
+    for (const std::string& name : ReadsOf((*nodes)[i])) last_reader[name] = i;
   }
   for (const std::string& name : bound) last_reader[name] = count;
   for (const std::string& name : fetched) last_reader[name] = count;

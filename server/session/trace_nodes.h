@@ -35,6 +35,9 @@ class OriginScope {
 // The name of the gradient of `name`: "grad/w" of "w".
 std::string GradName(const std::string& name);
 
+// The names that a node reads.
+std::vector<std::string> ReadsOf(const NodeDef& node);
+
 // Traces a node and adds what it makes to the environment.
 void TraceNode(const NodeDef& node, Environment& environment, const LookOutside& look_outside);
 

@@ -17,103 +17,13 @@
 #include "autograd/backward.h"
 #include "exec/executor.h"
 #include "graph/trace.h"
-#include "session/optimizer.h"
-#include "session/program.h"
+#include "session/arguments.h"
 #include "session/recorder.h"
 #include "session/trace_nodes.h"
 
 namespace gradwire {
 
 class Session;
-
-using NamedTensor = std::pair<std::string, Tensor>;
-// Ready after Commit.
-using NamedValue = std::pair<std::string, Value>;
-
-struct TensorInfo {
-  std::string name;
-  TensorSpec spec;
-  bool requires_grad = false;
-  bool is_leaf = false;
-  std::string grad_fn;
-  std::string grad;
-  Device device;
-};
-
-struct ForwardArgs {
-  std::vector<NodeDef> nodes;  // or
-  std::string program;
-  std::map<std::string, std::string> bindings;
-  std::vector<NamedTensor> feeds;
-  std::vector<std::string> outputs;
-  std::vector<std::string> fetch;
-  bool no_grad = false;
-  std::vector<std::string> announce;
-  int checkpoint = 0;  // spans of nodes to compute again on the way back
-  bool detect_anomaly = false;
-};
-struct ForwardResult {
-  std::vector<TensorInfo> outputs;
-  std::vector<NamedValue> fetched;
-};
-
-// What is known of a program's inputs: specs by name, and extents of named dimensions.
-struct DescribeArgs {
-  std::string program;
-  std::map<std::string, TensorSpec> inputs;
-  std::map<std::string, int64_t> dims;
-};
-struct ProgramDescription {
-  ProgramPtr program;
-  // Inputs, parameters and what the nodes make, in this order; none where a spec depends on
-  // elements of an input, on an input of unknown spec, or on an operator that cannot run here.
-  std::vector<std::pair<std::string, std::optional<TensorSpec>>> values;
-};
-
-// A seed by the root's name, or a vector by the input's: another tensor's name, or the array.
-struct SeedArg {
-  std::string of;
-  std::string tensor;
-  std::optional<Tensor> value;
-};
-struct BackwardArgs {
-  std::vector<std::string> roots;
-  std::vector<SeedArg> seeds;
-  BackwardOptions options;
-  std::vector<std::string> inputs;
-  std::vector<std::string> retain_grad;
-  bool detect_anomaly = false;
-};
-struct GradientsArgs {
-  std::vector<std::string> outputs;
-  std::vector<SeedArg> seeds;
-  std::vector<std::string> inputs;
-  std::vector<std::string> names;
-  BackwardOptions options;
-  bool allow_unused = false;
-  bool detect_anomaly = false;
-};
-// Jvp and Hvp: products of a Jacobian or Hessian with vectors.
-struct ProductArgs {
-  std::vector<std::string> outputs;
-  std::vector<std::string> inputs;
-  std::vector<SeedArg> vectors;  // zeros for inputs that have none
-  std::vector<std::string> names;
-  BackwardOptions options;
-  bool fetch = false;
-  bool detect_anomaly = false;
-};
-struct ProductResult {
-  std::vector<TensorInfo> products;
-  std::vector<NamedValue> fetched;
-};
-struct StepArgs {
-  std::vector<std::string> parameters;
-  Optimizer optimizer;
-  double clip_value = 0;
-  double clip_norm = 0;
-  bool zero_grad = false;
-};
 
 // Not thread-safe: lives on the session's strand. Tensors handed in are on the session's device.
 class Transaction : private Evaluator {
@@ -152,6 +62,10 @@ class Transaction : private Evaluator {
 
   // Says which command of a Run is being traced, for errors.
   void SetCommand(int index) { trace_.origin().command = index; }
+  // -1 outside of a Run.
+  int command() { return trace_.origin().command; }
+  // Has the operators recorded that run from now on; `profile` outlives the transaction.
+  void set_profile(Profile& profile) { executor_.set_profile(&profile); }
 
   // Runs what was traced, then binds. Afterwards fetched values are ready.
   void Commit();

@@ -43,8 +43,7 @@ REASONS = [
         "Sequences and optionals",
         "A tensor is the only kind of value.",
     ),
-    (r"element type string|operator (String\w+|RegexFullMatch) is not", "Strings", "Arrays of strings are refused."),
-    (r"operator ai\.onnx\.ml::", "ai.onnx.ml", "Operators of classical machine learning are not there."),
+    (r"operator ai\.onnx\.ml::", "ai.onnx.ml", "Ensembles of trees are not there."),
     (r"operator ai\.onnx\.preview::", "ai.onnx.preview", "FlexAttention takes graphs as attributes."),
     (
         r"operator ai\.onnx\.preview\.training::",

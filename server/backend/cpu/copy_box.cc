@@ -1,6 +1,7 @@
 #include "backend/cpu/copy_box.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "core/parallel.h"
@@ -28,6 +29,8 @@ struct Rows {
     const int64_t count = end - begin;
     if (from_stride == 1 && to_stride == 1) {
       std::memcpy(to, from, static_cast<size_t>(count) * sizeof(T));
+    } else if (to_stride == 1 && from_stride == 0) {
+      std::fill(to, to + count, *from);
     } else if (to_stride == 1) {
       for (int64_t i = 0; i < count; ++i) to[i] = from[i * from_stride];
     } else {
@@ -79,8 +82,10 @@ void CopyBoxOnHost(const Box& box, size_t width, const void* from, void* to) {
       return copy.operator()<uint16_t>();
     case 4:
       return copy.operator()<uint32_t>();
-    default:
+    case 8:
       return copy.operator()<uint64_t>();
+    default:
+      return copy.operator()<std::array<uint64_t, 2>>();
   }
 }
 
