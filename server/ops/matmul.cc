@@ -173,7 +173,7 @@ Values MatMulVjp(const VjpCall& call) {
 }
 
 int64_t MatMulFlops(const Node& node) {
-  const Problem problem =
+  const MatMulProblem problem =
       ProblemOf(node.inputs()[0].dims(), node.inputs()[1].dims(), node.attributes());
   const bool adds_bias = node.inputs().size() > 2 && node.inputs()[2];
   return node.output_slot(0)->spec.numel() * (2 * problem.k + (adds_bias ? 1 : 0));

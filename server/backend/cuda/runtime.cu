@@ -61,6 +61,9 @@ bool IsSticky(cudaError_t status) {
   }
 }
 
+// The first of GRADWIRE_GPUS: no code here runs on older GPUs.
+constexpr int kOldest = GRADWIRE_OLDEST_GPU;
+
 // nvcc does not compile fmt.
 std::string Dotted(int a, int b) { return std::to_string(a) + "." + std::to_string(b); }
 
@@ -69,6 +72,12 @@ class Runtime final : public Driver {
   explicit Runtime(int gpu) : gpu_(gpu) {
     Use();
     GRADWIRE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, gpu));
+    if (10 * properties_.major + properties_.minor < kOldest) {
+      throw Error(reason::kOpUnsupported, std::string(properties_.name) + " is of capability " +
+                                              Dotted(properties_.major, properties_.minor) + ", " +
+                                              Dotted(kOldest / 10, kOldest % 10) +
+                                              " at least is needed");
+    }
     // Memory that the runtime itself needs is had now, not amid a session.
     GRADWIRE_CUDA_CHECK(cudaFree(nullptr));
   }
