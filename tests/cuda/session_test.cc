@@ -11,6 +11,7 @@
 #include "backend/cuda/library.h"
 #include "backend/on_host.h"
 #include "backend/quota.h"
+#include "core/strings.h"
 #include "exec/compute_pool.h"
 #include "exec/host_fallback.h"
 #include "graph/formula.h"
@@ -95,6 +96,16 @@ TEST_F(CudaSessionTest, AnIndexOutOfRangeIsRefusedByItsValue) {
   EXPECT_THAT(bench_.Read(Call("Gather", {x, good})), ElementsAre(1, 1));
 }
 
+TEST_F(CudaSessionTest, ThereAreNoStrings) {
+  const std::vector<std::string_view> texts = {"a"};
+  Stream& host = bench_.stream().host();
+  const Tensor strings =
+      MakeStrings({1}, texts, [&](size_t bytes) { return host.Allocate(bytes); });
+  EXPECT_THAT(ErrorOf([&] { FromHost(strings, bench_.stream()); }),
+              StartsWith("OP_UNSUPPORTED: arrays of strings"));
+  EXPECT_THAT(ErrorOf([&] { Strings({1}, texts); }), StartsWith("OP_UNSUPPORTED"));
+}
+
 // Every other operator has a CUDA kernel, or a decomposition into such. Rows leave this list, none
 // comes to it.
 TEST(CudaRegistryTest, TheseAreLeftToTheHost) {
@@ -102,12 +113,13 @@ TEST(CudaRegistryTest, TheseAreLeftToTheHost) {
   std::set<std::string> names;
   for (const OpDef* op : Registry::Global().All()) {
     if (op->cpu == nullptr || op->decompose != nullptr || op->cuda != nullptr) continue;
+    if (op->types.Without(DType::kString).empty()) continue;
     names.insert((op->domain.empty() ? "" : std::string(op->domain) + "::") +
                  std::string(op->name));
   }
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("Det", "TfIdfVectorizer", "gradwire::Cofactor",
                                                      "gradwire::CofactorGrad", "gradwire::Fft",
-                                                     "gradwire::Inverse"));
+                                                     "gradwire::Inverse", "gradwire::KeyIndex"));
 }
 
 TEST(CudaStoreTest, OpensSessionsOnTheDeviceUntilItBreaks) {
