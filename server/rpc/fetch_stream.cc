@@ -38,8 +38,8 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
 
  private:
   void Collect(CommandScope& scope) override {
-    for (const auto& [name, value] : scope.transaction.Fetch(Strings(request_.names()))) {
-      tensors_.emplace_back(name, OnHost(value.tensor(), scope.session.stream()));
+    for (const auto& [name, item] : scope.transaction.Fetch(Strings(request_.names()))) {
+      tensors_.emplace_back(name, OnHost(TensorOf(name, item).tensor(), scope.session.stream()));
     }
   }
 

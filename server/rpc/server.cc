@@ -83,7 +83,8 @@ void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport
 }
 
 bool RunsOn(const OpDef& op, Device device) {
-  return op.alias || op.decompose != nullptr || KernelOn(op, device.type) != nullptr;
+  return op.alias || op.decompose != nullptr || op.structured != nullptr ||
+         KernelOn(op, device.type) != nullptr;
 }
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,

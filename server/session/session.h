@@ -15,7 +15,7 @@
 #include "backend/backend.h"
 #include "backend/quota.h"
 #include "exec/compute_pool.h"
-#include "graph/value.h"
+#include "graph/item.h"
 #include "session/command_cache.h"
 #include "session/program.h"
 #include "session/replay_cache.h"
@@ -76,7 +76,7 @@ class Session {
   Stream& stream() { return *stream_; }
   ReplayCache& replays() { return replays_; }
   CommandCache& commands() { return commands_; }
-  const std::map<std::string, Value>& names() const { return names_; }
+  const std::map<std::string, Item>& names() const { return names_; }
   const std::map<std::string, ProgramPtr>& programs() const { return programs_; }
 
  private:
@@ -93,7 +93,7 @@ class Session {
   const std::shared_ptr<Quota> queue_;
 
   std::atomic<int64_t> tensor_count_{0};
-  std::map<std::string, Value> names_;
+  std::map<std::string, Item> names_;
   std::map<std::string, ProgramPtr> programs_;
   uint64_t random_state_;
   ReplayCache replays_;

@@ -28,7 +28,7 @@ class Session;
 
 using NamedTensor = std::pair<std::string, Tensor>;
 // Ready after Commit.
-using NamedValue = std::pair<std::string, Value>;
+using NamedItem = std::pair<std::string, Item>;
 
 struct TensorInfo {
   std::string name;
@@ -38,6 +38,8 @@ struct TensorInfo {
   std::string grad_fn;
   std::string grad;
   Device device;
+  ItemType type = {};
+  std::vector<TensorSpec> elements = {};  // of a sequence; `spec` has its element type
 };
 
 struct ForwardArgs {
@@ -45,6 +47,7 @@ struct ForwardArgs {
   std::string program;
   std::map<std::string, std::string> bindings;
   std::vector<NamedTensor> feeds;
+  std::vector<NamedItem> item_feeds;  // sequences and optionals
   std::vector<std::string> outputs;
   std::vector<std::string> fetch;
   bool no_grad = false;
@@ -54,7 +57,7 @@ struct ForwardArgs {
 };
 struct ForwardResult {
   std::vector<TensorInfo> outputs;
-  std::vector<NamedValue> fetched;
+  std::vector<NamedItem> fetched;
 };
 
 // What is known of a program's inputs: specs by name, and extents of named dimensions.
@@ -65,9 +68,9 @@ struct DescribeArgs {
 };
 struct ProgramDescription {
   ProgramPtr program;
-  // Inputs, parameters and what the nodes make, in this order; none where a spec depends on
-  // elements of an input, on an input of unknown spec, or on an operator that cannot run here.
-  std::vector<std::pair<std::string, std::optional<TensorSpec>>> values;
+  // Inputs, parameters and what the nodes make, in this order; without a type where a spec depends
+  // on elements of an input, on an input of unknown spec, or on an operator that cannot run here.
+  std::vector<ValueInfo> values;
 };
 
 // A seed by the root's name, or a vector by the input's: another tensor's name, or the array.
@@ -105,7 +108,7 @@ struct ProductArgs {
 };
 struct ProductResult {
   std::vector<TensorInfo> products;
-  std::vector<NamedValue> fetched;
+  std::vector<NamedItem> fetched;
 };
 struct StepArgs {
   std::vector<std::string> parameters;
@@ -126,7 +129,7 @@ class Transaction : private Evaluator {
   Transaction& operator=(const Transaction&) = delete;
 
   std::vector<TensorInfo> Put(std::vector<NamedTensor> tensors, bool requires_grad);
-  std::vector<NamedValue> Fetch(const std::vector<std::string>& names);
+  std::vector<NamedItem> Fetch(const std::vector<std::string>& names);
   ForwardResult Forward(ForwardArgs args);
   std::vector<TensorInfo> Backward(const BackwardArgs& args);
   std::vector<TensorInfo> Gradients(const GradientsArgs& args);
@@ -167,13 +170,17 @@ class Transaction : private Evaluator {
                                                  const std::vector<Tensor>& given);
 
  private:
+  const Item* FindItem(const std::string& name) const;
+  const Item& LookItem(const std::string& name) const;
+  // Throw INVALID_ARGUMENT for a name that is bound to no tensor.
   const Value* Find(const std::string& name) const;
   const Value& Look(const std::string& name) const;
-  void Bind(const std::string& name, Value value);
+  void Bind(const std::string& name, Item item);
   void Unbind(const std::string& name);
-  TensorInfo Info(const std::string& name, const Value& value) const;
+  TensorInfo Info(const std::string& name, const Item& item) const;
   std::vector<std::string> NamesWith(const std::string& prefix) const;
-  NamedValue Target(const std::string& name, const Value& value);
+  // Has the tensors computed by Commit.
+  void Target(const Item& item);
   std::vector<Value> Seeds(const std::vector<std::string>& roots,
                            const std::vector<SeedArg>& seeds) const;
   std::vector<Value> LookAll(const std::vector<std::string>& names) const;
@@ -202,7 +209,7 @@ class Transaction : private Evaluator {
 
   Session& session_;
   // Name -> new binding, or nothing for an unbound name.
-  std::map<std::string, std::optional<Value>> changes_;
+  std::map<std::string, std::optional<Item>> changes_;
   std::map<std::string, ProgramPtr> programs_;  // null for an unloaded one
   std::vector<Value> targets_;                  // fetched values
   std::vector<NodePtr> freed_;
