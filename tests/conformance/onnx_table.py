@@ -37,15 +37,8 @@ REASONS = [
         float32 would not do, either: of three orders of the butterflies that were tried only NumPy's own leaves that much
         over, the other two leave nothing.""",
     ),
-    (r"operator (If|Loop|Scan) is not", "Control flow: If, Loop, Scan", "Graphs as attributes are not run."),
-    (
-        r"sequence or an optional|operator (Sequence\w+|SplitToSequence|ConcatFromSequence|Optional\w*) is not",
-        "Sequences and optionals",
-        "A tensor is the only kind of value.",
-    ),
     (r"element type string|operator (String\w+|RegexFullMatch) is not", "Strings", "Arrays of strings are refused."),
     (r"operator ai\.onnx\.ml::", "ai.onnx.ml", "Operators of classical machine learning are not there."),
-    (r"operator ai\.onnx\.preview::", "ai.onnx.preview", "FlexAttention takes graphs as attributes."),
     (
         r"operator ai\.onnx\.preview\.training::",
         "Gradient as an operator",

@@ -59,7 +59,7 @@ class TransactionTest : public ::testing::Test {
   std::vector<float> Read(const std::string& name) {
     std::vector<float> elements;
     Do([&](Transaction& t) {
-      const Tensor tensor = t.Fetch({name})[0].second.tensor();
+      const Tensor tensor = t.Fetch({name})[0].second.tensor().tensor();
       elements.assign(tensor.data<float>(), tensor.data<float>() + tensor.numel());
     });
     return elements;
