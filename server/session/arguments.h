@@ -17,6 +17,7 @@ namespace gradwire {
 
 using NamedTensor = std::pair<std::string, Tensor>;
 // Ready after Commit.
+using NamedValue = std::pair<std::string, Value>;
 using NamedItem = std::pair<std::string, Item>;
 
 struct TensorInfo {

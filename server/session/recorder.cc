@@ -12,6 +12,8 @@ namespace {
 
 // Of arrays whose elements decide a shape; the cache keeps them alive.
 constexpr size_t kMaxContentBytes = size_t{1} << 16;
+// Of a plan: an unrolled loop may be long.
+constexpr size_t kMaxSteps = size_t{1} << 16;
 
 // Arrays that must be there before any of `values` can be computed.
 std::vector<SlotPtr> Sources(std::span<const Value> values) {
@@ -55,12 +57,14 @@ std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
   return found->second;
 }
 
-void Recorder::Saw(const std::string& name, const Value* value) {
+void Recorder::Saw(const std::string& name, const Item* item) {
   if (!names_.insert(name).second) return;
-  if (value == nullptr) {
+  if (item == nullptr) {
     command_->names.push_back({name, std::nullopt});
     return;
   }
+  if (!item->is_tensor()) return Refuse();
+  const Value* const value = &item->tensor();
   if (value->grad_fn() != nullptr) Refuse();
   std::optional<size_t> read = ReadOf(value->slot().get());
   if (!read) {
@@ -150,14 +154,15 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
   command_->draws = seeds.size();
 }
 
-void Recorder::Before(const Schedule& schedule,
-                      const std::map<std::string, std::optional<Value>>& changes,
+void Recorder::Before(const Schedule& schedule, const Changes& changes,
                       const std::vector<uint64_t>& drawn, Stream& stream) {
+  if (schedule.size() > kMaxSteps) Refuse();
   if (!possible_ || std::any_of(schedule.begin(), schedule.end(), IsWatched)) return Refuse();
   PlanBuilder builder(schedule, stream.device().type);
-  for (const auto& [name, value] : changes) {
+  for (const auto& [name, item] : changes) {
     std::optional<size_t> result;
-    if (value.has_value()) result = ResultOf(*value, builder);
+    if (item.has_value() && !item->is_tensor()) return Refuse();
+    if (item.has_value()) result = ResultOf(item->tensor(), builder);
     command_->bindings.push_back({name, result});
   }
   for (const auto& [name, value] : fetched_) {
@@ -169,8 +174,7 @@ void Recorder::Before(const Schedule& schedule,
 
 // Whether the graph behind a bound result may be shared by all later runs: none of it is from
 // before, all of it is used up, and its leaves are the session's.
-bool Recorder::IsUsedUp(const Value& value,
-                        const std::map<std::string, std::optional<Value>>& changes) {
+bool Recorder::IsUsedUp(const Value& value, const Changes& changes) {
   for (const NodePtr& node : GraphBehind(std::array{value})) {
     if (node->serial() <= first_serial_ || !node->freed()) return false;
   }
@@ -189,11 +193,12 @@ bool Recorder::IsUsedUp(const Value& value,
   return true;
 }
 
-CachedCommandPtr Recorder::After(const std::map<std::string, std::optional<Value>>& changes,
-                                 Executor& executor) {
-  for (const auto& [name, value] : changes) {
+CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
+  for (const auto& [name, item] : changes) {
     if (!possible_) break;
-    if (value.has_value() && value->grad_fn() != nullptr && !IsUsedUp(*value, changes)) Refuse();
+    if (!item.has_value()) continue;
+    const Value& value = item->tensor();
+    if (value.grad_fn() != nullptr && !IsUsedUp(value, changes)) Refuse();
   }
   if (!possible_) return nullptr;
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));

@@ -54,9 +54,9 @@ const Item* Transaction::FindItem(const std::string& name) const {
     return changed->second.has_value() ? &*changed->second : nullptr;
   }
   const auto found = session_.names_.find(name);
-  const Value* value = found == session_.names_.end() ? nullptr : &found->second;
-  if (recorder_ != nullptr) recorder_->Saw(name, value);
-  return value;
+  const Item* item = found == session_.names_.end() ? nullptr : &found->second;
+  if (recorder_ != nullptr) recorder_->Saw(name, item);
+  return item;
 }
 
 const Item& Transaction::LookItem(const std::string& name) const {

@@ -108,6 +108,7 @@ class Transaction : private Evaluator {
 
   // For what the trace itself reads.
   void Evaluate(std::span<const Value> values) override;
+  void Poll() override { executor_.Poll(); }
   // The arrays behind `command.reads`; none where the session is not as it was.
   std::optional<std::vector<Value>> Match(const CachedCommand& command) const;
   // Binds what was computed.
