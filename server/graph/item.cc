@@ -8,6 +8,23 @@
 
 namespace gradwire {
 
+namespace {
+
+void CheckLength(size_t elements) {
+  if (elements <= kMaxSequence) return;
+  throw Error(reason::kQuotaExceeded,
+              fmt::format("a sequence has at most {} elements, got {}", kMaxSequence, elements));
+}
+
+// The type of a sequence of `dtype` that holds the element.
+DType CheckElement(DType dtype, const Value& element) {
+  if (dtype == DType::kUndefined || dtype == element.dtype()) return element.dtype();
+  throw Error(reason::kDtypeMismatch, fmt::format("a sequence of {} cannot hold {}", Name(dtype),
+                                                  ToString(element.spec())));
+}
+
+}  // namespace
+
 std::string ToString(const ItemType& type) {
   std::string text = type.dtype == DType::kUndefined ? "?" : std::string(Name(type.dtype));
   if (type.sequence) text = fmt::format("seq({})", text);
@@ -15,18 +32,26 @@ std::string ToString(const ItemType& type) {
 }
 
 Item::Item(Sequence sequence) {
-  if (sequence.elements.size() > kMaxSequence) {
-    throw Error(reason::kQuotaExceeded, fmt::format("a sequence has at most {} elements, got {}",
-                                                    kMaxSequence, sequence.elements.size()));
+  CheckLength(sequence.elements.size());
+  DType dtype = sequence.dtype;
+  for (const Value& element : sequence.elements) dtype = CheckElement(dtype, element);
+  const size_t size = sequence.elements.size();
+  held_ = Shared{dtype, std::make_shared<std::vector<Value>>(std::move(sequence.elements)), size};
+}
+
+Item Item::Append(const Value& element) const {
+  const SequenceView view = sequence();
+  CheckLength(view.size() + 1);
+  Shared longer = std::get<Shared>(held_);
+  longer.dtype = CheckElement(view.dtype, element);
+  if (longer.elements->size() != longer.size) {
+    longer.elements = std::make_shared<std::vector<Value>>(view.Copy().elements);
   }
-  for (const Value& element : sequence.elements) {
-    if (sequence.dtype == DType::kUndefined) sequence.dtype = element.dtype();
-    if (element.dtype() == sequence.dtype) continue;
-    throw Error(reason::kDtypeMismatch,
-                fmt::format("a sequence of {} cannot hold {}", Name(sequence.dtype),
-                            ToString(element.spec())));
-  }
-  held_ = std::make_shared<const Sequence>(std::move(sequence));
+  longer.elements->push_back(element);
+  ++longer.size;
+  Item item;
+  item.held_ = std::move(longer);
+  return item;
 }
 
 Item Item::Empty(ItemType type) {
@@ -43,8 +68,10 @@ const Value& Item::tensor() const {
   throw Error(reason::kInvalidArgument, fmt::format("takes a tensor, got {}", ToString(*this)));
 }
 
-const Sequence& Item::sequence() const {
-  if (const SequencePtr* sequence = std::get_if<SequencePtr>(&held_)) return **sequence;
+SequenceView Item::sequence() const {
+  if (const Shared* shared = std::get_if<Shared>(&held_)) {
+    return {shared->dtype, std::span<const Value>(*shared->elements).first(shared->size)};
+  }
   throw Error(reason::kInvalidArgument, fmt::format("takes a sequence, got {}", ToString(*this)));
 }
 
@@ -57,16 +84,15 @@ ItemType Item::type() const {
 Values Item::tensors() const {
   if (is_empty()) return {};
   if (is_tensor()) return {tensor()};
-  return {sequence().elements.begin(), sequence().elements.end()};
+  const SequenceView view = sequence();
+  return {view.elements.begin(), view.elements.end()};
 }
 
 Item Item::WithoutTrace() const {
   if (is_empty()) return *this;
   if (is_tensor()) return tensor().WithoutTrace();
-  Sequence bare{sequence().dtype, {}};
-  for (const Value& element : sequence().elements) {
-    bare.elements.push_back(element.WithoutTrace());
-  }
+  Sequence bare = sequence().Copy();
+  for (Value& element : bare.elements) element = element.WithoutTrace();
   return bare;
 }
 
@@ -74,7 +100,7 @@ std::string ToString(const Item& item) {
   if (!item) return "nothing";
   if (item.is_empty()) return "an empty " + ToString(item.type());
   if (item.is_tensor()) return ToString(item.tensor().spec());
-  return fmt::format("{} of {}", ToString(item.type()), item.sequence().elements.size());
+  return fmt::format("{} of {}", ToString(item.type()), item.sequence().size());
 }
 
 ItemLayout::ItemLayout(const Items& items) {

@@ -25,13 +25,21 @@ struct ItemType {
 // As ONNX spells it, without "tensor": "optional(seq(float))".
 std::string ToString(const ItemType& type);
 
-// More elements than this are refused: inserting copies the others.
+// More elements than this are refused: inserting before the end copies the others.
 inline constexpr int64_t kMaxSequence = 1 << 16;
 
 // Tensors of one element type, which is kUndefined while there is none that tells it.
 struct Sequence {
   DType dtype = DType::kUndefined;
   std::vector<Value> elements;
+};
+// One that an Item holds; valid until a sequence is made again.
+struct SequenceView {
+  DType dtype;
+  std::span<const Value> elements;
+
+  size_t size() const { return elements.size(); }
+  Sequence Copy() const { return {dtype, {elements.begin(), elements.end()}}; }
 };
 
 // An immutable handle. An optional that has an element is that element, as for OptionalGetElement
@@ -50,12 +58,15 @@ class Item {
   // False for an input left out.
   explicit operator bool() const;
   bool is_tensor() const { return std::holds_alternative<Value>(held_); }
-  bool is_sequence() const { return std::holds_alternative<SequencePtr>(held_); }
+  bool is_sequence() const { return std::holds_alternative<Shared>(held_); }
   bool is_empty() const { return std::holds_alternative<ItemType>(held_); }
   // Throw INVALID_ARGUMENT, saying what it is, where it is not one.
   const Value& tensor() const;
-  const Sequence& sequence() const;
+  SequenceView sequence() const;
   ItemType type() const;
+  // The sequence with one more element, in constant time where nothing else was appended to it.
+  // Throws what the constructor throws.
+  Item Append(const Value& element) const;
 
   // The tensors that it consists of, in order.
   Values tensors() const;
@@ -63,8 +74,13 @@ class Item {
   Item WithoutTrace() const;
 
  private:
-  using SequencePtr = std::shared_ptr<const Sequence>;
-  std::variant<Value, SequencePtr, ItemType> held_;
+  // The first `size` elements of an array that only grows, and is shared with longer sequences.
+  struct Shared {
+    DType dtype;
+    std::shared_ptr<std::vector<Value>> elements;
+    size_t size;
+  };
+  std::variant<Value, Shared, ItemType> held_;
 };
 using Items = std::vector<Item>;
 

@@ -50,8 +50,8 @@ const Value& StructuredCall::tensor(size_t i) const {
   return OfInput(i, [&]() -> const Value& { return input(i).tensor(); });
 }
 
-const Sequence& StructuredCall::sequence(size_t i) const {
-  return OfInput(i, [&]() -> const Sequence& { return input(i).sequence(); });
+SequenceView StructuredCall::sequence(size_t i) const {
+  return OfInput(i, [&] { return input(i).sequence(); });
 }
 
 int64_t StructuredCall::Int(size_t i) const {

@@ -47,7 +47,7 @@ class StructuredCall {
   // Input i. Throw INVALID_ARGUMENT where it was left out, or is none.
   const Item& input(size_t i) const;
   const Value& tensor(size_t i) const;
-  const Sequence& sequence(size_t i) const;
+  SequenceView sequence(size_t i) const;
   // The one element of an integer or bool input, which is computed now if it was not. Throws
   // DTYPE_MISMATCH, SHAPE_MISMATCH.
   int64_t Int(size_t i) const;

@@ -177,7 +177,7 @@ struct ScanPlan {
 // How many scan inputs there are, and how many states before them.
 size_t CountScanned(const StructuredCall& call, size_t first) {
   const int64_t count = call.attributes().Int("num_scan_inputs");
-  const auto inputs = static_cast<int64_t>(call.num_inputs() - first);
+  const auto inputs = static_cast<int64_t>(call.num_inputs()) - static_cast<int64_t>(first);
   if (count >= 1 && count <= inputs) return static_cast<size_t>(count);
   throw Error(reason::kInvalidArgument,
               fmt::format("num_scan_inputs is {}, must be in [1, {}]", count, inputs));
@@ -286,7 +286,7 @@ Items Scan8(const StructuredCall& call) {
 
 GRADWIRE_OP({.name = "Scan",
              .since = 8,
-             .inputs = {2, kVariadic},
+             .inputs = {0, kVariadic},
              .outputs = {1, kVariadic},
              .types = DType::kInt64,
              .attributes = {"body", "num_scan_inputs", "directions"},
@@ -304,11 +304,11 @@ GRADWIRE_OP({.name = "Scan",
 
 Items SequenceMap(const StructuredCall& call) {
   const Body& body = call.GetBody("body", call.num_inputs(), 1);
-  const size_t length = call.sequence(0).elements.size();
+  const size_t length = call.sequence(0).size();
   std::vector<Sequence> made(body.num_outputs());
   for (size_t k = 0; k < made.size(); ++k) made[k].dtype = body.OutputType(k);
   for (size_t i = 0; i < call.num_inputs(); ++i) {
-    const bool fits = !call.input(i).is_sequence() || call.sequence(i).elements.size() == length;
+    const bool fits = !call.input(i).is_sequence() || call.sequence(i).size() == length;
     if (fits) continue;
     throw Error(reason::kInvalidArgument,
                 fmt::format("input 0 is {}, input {} is {}", ToString(call.input(0)), i,

@@ -10,16 +10,21 @@
 namespace gradwire {
 namespace {
 
-// The position that input i names among `places`, negative ones from the end; the last where the
-// input is left out.
-size_t Position(const StructuredCall& call, size_t i, size_t places) {
-  const auto count = static_cast<int64_t>(places);
-  const int64_t position = call.has(i) ? call.Int(i) : count - 1;
-  if (position < -count || position >= count) {
+// The position in a sequence that input i names, negative ones from the end; `last`, which is also
+// the highest, where the input is left out.
+size_t Position(const StructuredCall& call, size_t i, size_t elements, int64_t last) {
+  const auto count = static_cast<int64_t>(elements);
+  const int64_t position = call.has(i) ? call.Int(i) : last;
+  if (position < -count || position > last || last < 0) {
     throw Error(reason::kInvalidArgument,
-                fmt::format("position {} is not in [{}, {}]", position, -count, count - 1));
+                fmt::format("position {} of a sequence of {}", position, count));
   }
   return static_cast<size_t>(position < 0 ? position + count : position);
+}
+
+// Of an element.
+size_t Position(const StructuredCall& call, size_t i, const SequenceView& sequence) {
+  return Position(call, i, sequence.size(), static_cast<int64_t>(sequence.size()) - 1);
 }
 
 std::ptrdiff_t Offset(size_t position) { return static_cast<std::ptrdiff_t>(position); }
@@ -36,30 +41,31 @@ Items SequenceConstruct(const StructuredCall& call) {
 }
 
 Items SequenceAt(const StructuredCall& call) {
-  const auto& elements = call.sequence(0).elements;
-  return {elements[Position(call, 1, elements.size())]};
+  return {call.sequence(0).elements[Position(call, 1, call.sequence(0))]};
 }
 
 Items SequenceInsert(const StructuredCall& call) {
-  Sequence changed = call.sequence(0);
-  const size_t position = Position(call, 2, changed.elements.size() + 1);
+  const size_t elements = call.sequence(0).size();
+  const size_t position = Position(call, 2, elements, static_cast<int64_t>(elements));
+  if (position == elements) return {call.input(0).Append(call.tensor(1))};
+  Sequence changed = call.sequence(0).Copy();
   changed.elements.insert(changed.elements.begin() + Offset(position), call.tensor(1));
   return {std::move(changed)};
 }
 
 Items SequenceErase(const StructuredCall& call) {
-  Sequence changed = call.sequence(0);
-  const size_t position = Position(call, 1, changed.elements.size());
+  const size_t position = Position(call, 1, call.sequence(0));
+  Sequence changed = call.sequence(0).Copy();
   changed.elements.erase(changed.elements.begin() + Offset(position));
   return {std::move(changed)};
 }
 
 Items SequenceLength(const StructuredCall& call) {
-  return {Scalar(static_cast<double>(call.sequence(0).elements.size()), DType::kInt64)};
+  return {Scalar(static_cast<double>(call.sequence(0).size()), DType::kInt64)};
 }
 
 Items ConcatFromSequence(const StructuredCall& call) {
-  const auto& elements = call.sequence(0).elements;
+  const auto elements = call.sequence(0).elements;
   if (elements.empty()) throw Error(reason::kInvalidArgument, "the sequence is empty");
   const bool stacks = call.attributes().Int("new_axis", 0) != 0;
   const int rank = elements[0].rank() + (stacks ? 1 : 0);

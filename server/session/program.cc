@@ -61,6 +61,7 @@ void CheckDeclared(const char* kind, const ValueInfo& info, const Item& item) {
   if (declared == ItemType()) return;
   if (item.is_tensor() && !info.sequence) return CheckDeclared(kind, info, item.tensor().spec());
   const ItemType type = item.type();
+  if (item.is_empty() && info.optional && type.dtype == DType::kUndefined) return;
   const bool same = declared.dtype == type.dtype || declared.dtype == DType::kUndefined ||
                     type.dtype == DType::kUndefined;
   if (same && type.sequence == info.sequence && (info.optional || !type.optional)) return;
