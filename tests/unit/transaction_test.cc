@@ -172,7 +172,10 @@ TEST_F(TransactionTest, DetachSharesStorageAndStopsGradients) {
     EXPECT_FALSE(info.requires_grad);
     EXPECT_TRUE(info.is_leaf);
   });
-  EXPECT_EQ(session_.names().at("d").tensor().buffer(), session_.names().at("w").tensor().buffer());
+  const auto buffer = [&](const std::string& name) {
+    return session_.names().at(name).tensor().tensor().buffer();
+  };
+  EXPECT_EQ(buffer("d"), buffer("w"));
   Do([](Transaction& t) { t.Forward(Nodes({Node("Mul", {"w", "d"}, "y")})); });
   Do([](Transaction& t) {
     t.Forward(Nodes({Node("ReduceSum", {"y"}, "z")}));
