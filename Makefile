@@ -11,7 +11,7 @@ TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo load load-table soak run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
-.PHONY: test-asan test-tsan image-check bench
+.PHONY: test-asan test-tsan image-check bench fuzz
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,7 +61,7 @@ run: build  ## serve until Ctrl-C
 
 test:  ## everything; ends with 'N passed, N failed'
 	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp build/deploy.stamp || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops e2e onnx random gradients clients deploy
+	@$(TEST) build tools lint unit ops e2e fuzz onnx random gradients clients deploy
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit
@@ -115,11 +115,21 @@ build/bench.stamp: tests/requirements-bench.txt | setup
 	@$(PYTHON) -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-test-asan: setup  ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(TEST) --preset asan build unit ops
+test-asan: stubs  ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(TEST) --preset asan build unit ops fuzz
 
 test-tsan: setup  ## C++ unit tests under ThreadSanitizer
 	@$(TEST) --preset tsan build unit
+
+FUZZ_SECONDS ?= 60
+
+fuzz: stubs build/fuzz.stamp  ## libFuzzer on each decoder and on whole requests (FUZZ_SECONDS=60 each, FUZZ=target...)
+	@$(MAKE) -s --no-print-directory build PRESET=fuzz TARGETS=gradwire_fuzz
+	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)
+
+build/fuzz.stamp: deploy/packages/fuzz.txt | setup
+	@scripts/packages.sh $<
+	@touch $@
 
 lint: stubs configure  ## formatting, size limits, layering, clang-tidy, mypy
 	@cmake --build --preset $(PRESET) --target gradwire_proto gradwire_raw_proto

@@ -3,7 +3,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <malloc.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -20,6 +19,8 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -29,7 +30,9 @@
 #include "exec/compute_pool.h"
 #include "graph/op.h"
 #include "rpc/access.h"
+#include "rpc/door.h"
 #include "rpc/listener.h"
+#include "rpc/log.h"
 #include "rpc/metrics.h"
 #include "rpc/probe.h"
 #include "rpc/service.h"
@@ -53,6 +56,9 @@ ABSL_FLAG(std::string, metrics_host, "127.0.0.1", "Address of --metrics_port.");
 ABSL_FLAG(int, metrics_port, -1,
           "HTTP port at whose /metrics Prometheus finds the metrics; -1 means none.");
 ABSL_FLAG(bool, log_calls, false, "Write a line about each call to the log.");
+ABSL_FLAG(std::string, log_format, "text", "Lines of the log: text, or a JSON object each (json).");
+ABSL_FLAG(std::string, shared_memory, "",
+          "Share memory with clients on this machine, which get it at a UNIX socket of this path.");
 ABSL_FLAG(std::string, probe, "",
           "Ask the plaintext listener at HOST:PORT whether it serves; exit with 0 if so.");
 ABSL_FLAG(int, threads, 0, "CPUs to compute on; 0 takes those that the process may use.");
@@ -84,8 +90,10 @@ namespace {
 constexpr int kUsageError = 2;
 
 // Large blocks that are freed go back to the system only when much is free: taking them anew costs
-// more than the copies they are for.
+// more than the copies they are for. Small ones come from few arenas: with one a thread, each keeps
+// what the others could use, and a busy server grows for minutes.
 void KeepFreedMemory() {
+  mallopt(M_ARENA_MAX, 2);
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 16 << 20);
@@ -229,7 +237,11 @@ int Serve(const sigset_t& signals) {
   SessionStore store(std::move(backends), pool, limits);
   rpc::Metrics metrics(store);
   const rpc::Access access(store, metrics, std::move(tokens));
-  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes));
+  std::optional<rpc::Door> door;
+  if (const std::string path = absl::GetFlag(FLAGS_shared_memory); !path.empty()) {
+    door.emplace(path);
+  }
+  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes), door ? &*door : nullptr);
 
   ServeMetrics(metrics);
   grpc::EnableDefaultHealthCheckService(true);
@@ -253,14 +265,25 @@ int ProbeTarget(const std::string& target) {
 }
 
 int Main(int argc, char** argv) {
-  // Standard output is for what programs read: where the server listens.
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("gradwire"));
+  rpc::OpenLog(rpc::LogFormat::kText);
   absl::SetProgramUsageMessage("gradwire-server: tensor compute with gradients over gRPC.");
+  absl::FlagsUsageConfig usage;
+  // --help lists the flags of this file, not those of libraries.
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "server/main.cc");
+  };
+  absl::SetFlagsUsageConfig(usage);
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
     spdlog::error("unexpected argument '{}'; see --help", rest[1]);
     return kUsageError;
   }
+  const std::string log_format = absl::GetFlag(FLAGS_log_format);
+  if (log_format != "text" && log_format != "json") {
+    spdlog::error("--log_format is text or json, not '{}'", log_format);
+    return kUsageError;
+  }
+  if (log_format == "json") rpc::OpenLog(rpc::LogFormat::kJson);
   if (const std::string target = absl::GetFlag(FLAGS_probe); !target.empty()) {
     return ProbeTarget(target);
   }

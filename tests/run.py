@@ -43,6 +43,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "unit": [str(binaries / "gradwire_unit_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "ops": [str(binaries / "gradwire_op_tests"), "--gtest_brief=1", f"--gtest_output=xml:{xml}"],
         "e2e": [*pytest, "tests/e2e"],
+        "fuzz": [*pytest, "tests/fuzz"],
         "onnx": [
             *pytest,
             "-rP",
@@ -61,9 +62,11 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
 
 # What the build makes for a part.
 TARGETS = {
+    "lint": "gradwire_raw_proto",  # a header that is generated, of sources that are not built
     "unit": "gradwire_unit_tests",
     "ops": "gradwire_op_tests",
     "e2e": "gradwire-server",
+    "fuzz": "gradwire_fuzz",
     "onnx": "gradwire-server",
     "random": "gradwire-server",
     "clients": "gradwire-server gradwire_client gradwire-bench",
@@ -80,6 +83,7 @@ PARTS = [
     "unit",
     "ops",
     "e2e",
+    "fuzz",
     "onnx",
     "random",
     "clients",

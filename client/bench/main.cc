@@ -1,15 +1,23 @@
 // gradwire-bench: load on a server, measured.
 
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/reflection.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
@@ -40,8 +48,15 @@ ABSL_FLAG(double, tolerance, 1e-4,
           "How far an answer may be from its reference, relative to its largest element.");
 ABSL_FLAG(uint64_t, seed, 1, "Of all that is random here.");
 ABSL_FLAG(int, server_pid, 0, "The server's process on this machine, to sample its memory.");
-ABSL_FLAG(std::string, token, "", "Bearer token.");
-ABSL_FLAG(std::string, ca, "", "PEM file of the authority that signed the server: TLS.");
+ABSL_FLAG(std::string, token_file, "", "File that holds the bearer token of all calls.");
+ABSL_FLAG(bool, tls, false, "Speak TLS; any of the --tls_... flags says so too.");
+ABSL_FLAG(std::string, tls_ca, "",
+          "PEM file of the authorities that the server's certificate must come from; empty: those "
+          "of the system.");
+ABSL_FLAG(std::string, tls_cert, "", "PEM file of the users' certificate (mutual TLS).");
+ABSL_FLAG(std::string, tls_key, "", "PEM file of its key.");
+ABSL_FLAG(std::string, tls_server_name, "",
+          "Name in the server's certificate; empty: the host of --target.");
 ABSL_FLAG(std::string, json, "", "Where the report goes as JSON.");
 ABSL_FLAG(std::string, html, "", "Where the report goes as a page with plots.");
 ABSL_FLAG(bool, progress, true, "One line a second on stderr.");
@@ -64,17 +79,23 @@ constexpr const char* kAbout =
     "thresholds hold and no answer is wrong, 1 when not, 2 for wrong usage, 3 when the run could "
     "not be made.";
 
-std::optional<std::string> ReadFile(const std::string& path) {
+// Throws std::filesystem::filesystem_error.
+std::string ReadText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(file), {});
+  std::error_code error(errno, std::generic_category());
+  if (file) error.clear();
+  // A directory opens, too.
+  if (std::filesystem::is_directory(path)) error = std::make_error_code(std::errc::is_a_directory);
+  if (error) throw std::filesystem::filesystem_error("cannot read", path, error);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::vector<std::pair<std::string, std::string>> Settings() {
   std::vector<std::pair<std::string, std::string>> settings;
-  for (const char* name : {"target", "scenario", "sessions", "connections", "duration", "ramp",
-                           "rate", "poisson", "die", "lease", "timeout", "variants", "tolerance",
-                           "seed", "max_p99", "min_rate", "max_error_rate", "max_rss_growth"}) {
+  for (const char* name :
+       {"target", "scenario", "sessions", "connections", "duration", "ramp", "rate", "poisson",
+        "tls", "die", "lease", "timeout", "variants", "tolerance", "seed", "max_p99", "min_rate",
+        "max_error_rate", "max_rss_growth"}) {
     settings.emplace_back(name, absl::FindCommandLineFlag(name)->CurrentValue());
   }
   return settings;
@@ -92,6 +113,9 @@ std::string Complaint() {
   if (absl::GetFlag(FLAGS_timeout) < absl::Milliseconds(1)) return "--timeout is 1ms at least";
   if (absl::GetFlag(FLAGS_ramp) < absl::ZeroDuration()) return "--ramp is negative";
   if (absl::GetFlag(FLAGS_rate) < 0) return "--rate is negative";
+  if (absl::GetFlag(FLAGS_tls_cert).empty() != absl::GetFlag(FLAGS_tls_key).empty()) {
+    return "--tls_cert and --tls_key come together";
+  }
   const double die = absl::GetFlag(FLAGS_die);
   return die < 0 || die > 1 ? "--die is a probability" : "";
 }
@@ -112,10 +136,21 @@ EngineOptions OptionsFromFlags() {
   options.server_pid = absl::GetFlag(FLAGS_server_pid);
   options.tolerance = absl::GetFlag(FLAGS_tolerance);
   options.client.timeout = absl::ToChronoMilliseconds(absl::GetFlag(FLAGS_timeout));
-  if (!absl::GetFlag(FLAGS_token).empty()) {
-    options.client.metadata.emplace_back("authorization", "Bearer " + absl::GetFlag(FLAGS_token));
-  }
   return options;
+}
+
+// Throws std::filesystem::filesystem_error.
+void ReadCredentials(client::ClientOptions& options) {
+  if (const std::string path = absl::GetFlag(FLAGS_token_file); !path.empty()) {
+    options.token = std::string(absl::StripAsciiWhitespace(ReadText(path)));
+  }
+  const std::string ca = absl::GetFlag(FLAGS_tls_ca);
+  const std::string cert = absl::GetFlag(FLAGS_tls_cert);
+  const std::string name = absl::GetFlag(FLAGS_tls_server_name);
+  if (absl::GetFlag(FLAGS_tls) || !ca.empty() || !cert.empty() || !name.empty()) {
+    options.tls = client::Tls::FromFiles(ca, cert, absl::GetFlag(FLAGS_tls_key));
+    options.tls->server_name = name;
+  }
 }
 
 void ShowProgress(const Second& second, const Record& record) {
@@ -157,39 +192,63 @@ int Measure(const std::vector<Scenario>& scenarios, EngineOptions options) {
   return violations.empty() ? 0 : kThresholds;
 }
 
+// Why the references, one session's calls each, could not be made.
+std::string Explain(const client::Error& error) {
+  const std::string target = absl::GetFlag(FLAGS_target);
+  if (error.code() == grpc::UNAVAILABLE) {
+    return absl::StrCat("no server can be reached at ", target, ": ", error.what());
+  }
+  return absl::StrCat("one session alone on ", target, " fails already: ",
+                      error.reason_name().empty() ? "" : error.reason_name() + ": ", error.what());
+}
+
+// Abseil ends the process with 1 where it cannot read a flag, and after --help: here that would
+// mean a threshold.
+std::vector<char*> ParseFlags(int argc, char** argv) {
+  static int status = kUsage;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]).find("-help") < 2) status = 0;
+  }
+  static bool parsing = true;
+  std::atexit([] {
+    if (!parsing) return;
+    std::fflush(nullptr);
+    std::_Exit(status);
+  });
+  std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  parsing = false;
+  return rest;
+}
+
 int Main(int argc, char** argv) {
   absl::SetProgramUsageMessage(kAbout);
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  absl::FlagsUsageConfig usage;
+  // --help lists the flags of this file, not those of libraries.
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "bench/main.cc");
+  };
+  absl::SetFlagsUsageConfig(usage);
+  const std::vector<char*> rest = ParseFlags(argc, argv);
   if (const std::string complaint =
           rest.size() > 1 ? absl::StrCat("unexpected argument '", rest[1], "'") : Complaint();
       !complaint.empty()) {
     std::cerr << complaint << "; see --help\n";
     return kUsage;
   }
-  EngineOptions options = OptionsFromFlags();
-  if (const std::string path = absl::GetFlag(FLAGS_ca); !path.empty()) {
-    const std::optional<std::string> authority = ReadFile(path);
-    if (!authority.has_value()) {
-      std::cerr << "cannot read " << path << "\n";
-      return kUsage;
-    }
-    options.client.credentials = grpc::SslCredentials({*authority, "", ""});
-  }
   const std::string path = absl::GetFlag(FLAGS_scenario);
-  const std::optional<std::string> text = ReadFile(path);
-  if (!text.has_value()) {
-    std::cerr << "cannot read " << path << "\n";
-    return kUsage;
-  }
   try {
-    const std::vector<Scenario> scenarios = ParseScenarios(*text, options.variants);
+    EngineOptions options = OptionsFromFlags();
+    ReadCredentials(options.client);
+    const std::vector<Scenario> scenarios = ParseScenarios(ReadText(path), options.variants);
     return Measure(scenarios, std::move(options));
   } catch (const ScenarioError& error) {
     std::cerr << path << ": " << error.what() << "\n";
     return kUsage;
+  } catch (const std::filesystem::filesystem_error& error) {
+    std::cerr << error.path1().string() << ": " << error.code().message() << "\n";
+    return kUsage;
   } catch (const client::Error& error) {
-    std::cerr << "the reference run failed: " << error.reason_name() << ": " << error.what()
-              << "\n";
+    std::cerr << Explain(error) << "\n";
     return kCannotRun;
   }
 }

@@ -30,20 +30,37 @@ void* CachingAllocator::Allocate(size_t block_size) {
     ReleaseCacheLocked();
     block = TakeLocked(block_size);
   }
-  if (block == nullptr) {
-    throw Error(reason::kOutOfMemory, fmt::format("out of memory: {} bytes asked for, {} in use",
-                                                  block_size, stats_.live_bytes))
-        .With("requested", std::to_string(block_size))
-        .With("used", std::to_string(stats_.live_bytes));
-  }
+  if (block == nullptr) RefuseLocked(block_size);
   stats_.live_bytes += static_cast<int64_t>(block_size);
   return block;
 }
 
-void* CachingAllocator::TakeLocked(size_t block_size) {
+void CachingAllocator::Book(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (!HasRoomLocked(bytes)) ReleaseCacheLocked();
+  if (!HasRoomLocked(bytes)) RefuseLocked(bytes);
+  stats_.live_bytes += static_cast<int64_t>(bytes);
+}
+
+void CachingAllocator::Unbook(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  stats_.live_bytes -= static_cast<int64_t>(bytes);
+}
+
+bool CachingAllocator::HasRoomLocked(size_t bytes) const {
   const auto held = static_cast<size_t>(stats_.live_bytes + stats_.cached_bytes);
-  if (block_size > max_bytes_ || held > max_bytes_ - block_size) return nullptr;
-  return source_.allocate(block_size);
+  return bytes <= max_bytes_ && held <= max_bytes_ - bytes;
+}
+
+void CachingAllocator::RefuseLocked(size_t bytes) const {
+  throw Error(reason::kOutOfMemory,
+              fmt::format("out of memory: {} bytes asked for, {} in use", bytes, stats_.live_bytes))
+      .With("requested", std::to_string(bytes))
+      .With("used", std::to_string(stats_.live_bytes));
+}
+
+void* CachingAllocator::TakeLocked(size_t block_size) {
+  return HasRoomLocked(block_size) ? source_.allocate(block_size) : nullptr;
 }
 
 void CachingAllocator::Free(void* block, size_t block_size) {

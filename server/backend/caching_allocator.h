@@ -36,10 +36,16 @@ class CachingAllocator {
   void* Allocate(size_t block_size);
   void Free(void* block, size_t block_size);
   void ReleaseCache();
+  // Counts memory as live that is had elsewhere. Throws OUT_OF_MEMORY after having emptied the
+  // cache.
+  void Book(size_t bytes);
+  void Unbook(size_t bytes);
   MemoryStats stats() const;
 
  private:
   void ReleaseCacheLocked();
+  bool HasRoomLocked(size_t bytes) const;
+  [[noreturn]] void RefuseLocked(size_t bytes) const;
   // A block of the source's, or nullptr where it has none or the limit is reached.
   void* TakeLocked(size_t block_size);
 

@@ -15,11 +15,16 @@
 
 namespace gradwire {
 
+// Of an error's metadata: the limit that was reached.
+inline constexpr char kQuotaKey[] = "quota";
+
 // Throws QUOTA_EXCEEDED when `used` and `requested` together pass `limit`; 0 or less means none.
-inline void CheckQuota(std::string_view what, int64_t limit, int64_t used, int64_t requested) {
+// `name`: of the limit, as gradwire.proto has it (Limits): "max_session_bytes".
+inline void CheckQuota(std::string_view name, int64_t limit, int64_t used, int64_t requested) {
   if (limit <= 0 || (requested <= limit && used <= limit - requested)) return;
   throw Error(reason::kQuotaExceeded,
-              fmt::format("{}: {} asked for, {} of {} in use", what, requested, used, limit))
+              fmt::format("{}: {} asked for, {} of {} in use", name, requested, used, limit))
+      .With(kQuotaKey, std::string(name))
       .With("limit", std::to_string(limit))
       .With("used", std::to_string(used))
       .With("requested", std::to_string(requested));
@@ -29,16 +34,16 @@ inline void CheckQuota(std::string_view what, int64_t limit, int64_t used, int64
 // too. Thread-safe: fetches let go of buffers from other threads.
 class Quota {
  public:
-  // `limit`: 0 or less means none. `what` names the account in errors.
-  explicit Quota(int64_t limit, std::string what = "bytes of session memory",
+  // `limit`: 0 or less means none. `name`: of the limit, in errors.
+  explicit Quota(int64_t limit, std::string name = "max_session_bytes",
                  std::shared_ptr<Quota> parent = nullptr)
-      : limit_(limit), what_(std::move(what)), parent_(std::move(parent)) {}
+      : limit_(limit), name_(std::move(name)), parent_(std::move(parent)) {}
 
   // Books `amount` here and with every account above, or throws QUOTA_EXCEEDED and books nothing.
   void Take(int64_t amount) {
     const int64_t before = used_.fetch_add(amount, std::memory_order_relaxed);
     try {
-      CheckQuota(what_, limit_, before, amount);
+      CheckQuota(name_, limit_, before, amount);
       if (parent_ != nullptr) parent_->Take(amount);
     } catch (...) {
       used_.fetch_sub(amount, std::memory_order_relaxed);
@@ -64,10 +69,41 @@ class Quota {
   }
 
   const int64_t limit_;
-  const std::string what_;
+  const std::string name_;
   const std::shared_ptr<Quota> parent_;
   std::atomic<int64_t> used_{0};
   std::atomic<int64_t> peak_{0};
+};
+
+// What is taken of one account until this goes.
+class Booking {
+ public:
+  Booking() = default;
+  ~Booking() { Release(); }
+  Booking(Booking&& other) noexcept
+      : quota_(std::move(other.quota_)), amount_(std::exchange(other.amount_, 0)) {}
+  Booking& operator=(Booking&& other) noexcept {
+    Release();
+    quota_ = std::move(other.quota_);
+    amount_ = std::exchange(other.amount_, 0);
+    return *this;
+  }
+
+  // Takes more, of the same account each time; throws as Quota::Take.
+  void Grow(const std::shared_ptr<Quota>& quota, int64_t amount) {
+    quota->Take(amount);
+    quota_ = quota;
+    amount_ += amount;
+  }
+
+ private:
+  void Release() {
+    if (quota_ != nullptr) quota_->Give(amount_);
+    quota_ = nullptr;
+  }
+
+  std::shared_ptr<Quota> quota_;
+  int64_t amount_ = 0;
 };
 
 }  // namespace gradwire

@@ -20,7 +20,7 @@ constexpr std::array<Row, kDTypeCount> kRows = {{
     {"int16", 16},
     {"int32", 32},
     {"int64", 64},
-    {"string", 0},
+    {"string", 128},
     {"bool", 8},
     {"float16", 16},
     {"float64", 64},

@@ -44,7 +44,8 @@ enum class DType : int8_t {
 };
 inline constexpr int kDTypeCount = 27;
 
-// Bits an element takes in memory and on the wire; 0 for kUndefined and kString.
+// Bits an element takes in memory and, but for kString (core/strings.h), on the wire; 0 for
+// kUndefined.
 int BitWidth(DType dtype);
 // "float32", "int64", "bfloat16": NumPy's spelling where it has one.
 std::string_view Name(DType dtype);
@@ -88,9 +89,11 @@ inline constexpr DTypeSet kInts = kSignedInts | kUnsignedInts;
 inline constexpr DTypeSet kNumbers = kFloats | kInts;
 inline constexpr DTypeSet kBool = DType::kBool;
 inline constexpr DTypeSet kDense = kNumbers | kBool | kHalves;
-// All that a tensor holds: strings are not among it.
+// What kernels move by the width of an element.
+inline constexpr DTypeSet kMoved = kDense | DType::kString;
+// All that a tensor holds.
 inline constexpr DTypeSet kAnyType =
-    kDense | (DType::kComplex64 | DType::kComplex128) |
+    kMoved | (DType::kComplex64 | DType::kComplex128) |
     (DType::kFloat8E4M3FN | DType::kFloat8E4M3FNUZ) |
     (DType::kFloat8E5M2 | DType::kFloat8E5M2FNUZ) | (DType::kUint4 | DType::kInt4) |
     (DType::kFloat4E2M1 | DType::kFloat8E8M0) | (DType::kUint2 | DType::kInt2);
@@ -122,6 +125,7 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, bool>) return DType::kBool;
   if constexpr (std::is_same_v<T, Float16>) return DType::kFloat16;
   if constexpr (std::is_same_v<T, BFloat16>) return DType::kBfloat16;
+  if constexpr (std::is_same_v<T, std::string_view>) return DType::kString;
 }
 
 // Calls f.operator()<T>() with the T of `Types` that `dtype` stands for:

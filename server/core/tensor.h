@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/shape.h"
 
@@ -26,7 +27,8 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 
-// A block of a device's memory, aligned to 64 bytes, given back when the last holder lets go.
+// A block of a device's memory, aligned to 64 bytes, given back when the last holder lets go. It
+// may hold others, which its elements refer to (core/strings.h).
 class Buffer {
  public:
   Buffer(void* data, size_t bytes, Device device) : data_(data), bytes_(bytes), device_(device) {}
@@ -38,10 +40,15 @@ class Buffer {
   size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
+  // For the one that fills the block, and for it alone.
+  void Hold(std::shared_ptr<const Buffer> other) { held_.push_back(std::move(other)); }
+  const std::vector<std::shared_ptr<const Buffer>>& held() const { return held_; }
+
  private:
   void* data_;
   size_t bytes_;
   Device device_;
+  std::vector<std::shared_ptr<const Buffer>> held_;
 };
 using BufferPtr = std::shared_ptr<Buffer>;
 

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "backend/quota.h"
 #include "core/error.h"
+#include "core/strings.h"
 #include "exec/op_times.h"
 #include "graph/anomaly.h"
 #include "graph/kernel.h"
@@ -15,8 +18,21 @@ namespace {
 
 using Tensors = absl::InlinedVector<Tensor, 4>;
 
-// Of one plan. A model whose weights are made by operators has them as constants then.
-constexpr int64_t kMaxFoldedBytes = int64_t{1} << 30;
+// What one plan may keep: a model whose weights are made by operators has them as constants then.
+int64_t MaxFoldedBytes(const Quota& quota) {
+  constexpr int64_t kMost = int64_t{1} << 30;
+  return quota.limit() == 0 ? kMost : std::min(kMost, quota.limit() / 8);
+}
+
+// Strings that a kernel only moved lie in the pools of its inputs.
+void ShareStrings(const Tensors& inputs, Tensors& outputs) {
+  for (Tensor& output : outputs) {
+    if (output.dtype() != DType::kString || !output.buffer()->held().empty()) continue;
+    for (const Tensor& input : inputs) {
+      if (input && input.dtype() == DType::kString) HoldPools(input, output);
+    }
+  }
+}
 
 // One operator's call, whoever asks for it.
 struct OpRun {
@@ -44,13 +60,15 @@ struct OpRun {
     }
     KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream);
     kernel(context);
+    ShareStrings(inputs, outputs);
     return outputs;
   }
 
  private:
   template <class Donates>
   BufferPtr Donated(const Tensors& inputs, const TensorSpec& spec, const Donates& donates) const {
-    if (!op.in_place) return nullptr;
+    // A buffer of strings holds pools: those of one array, not of the next.
+    if (!op.in_place || spec.dtype == DType::kString) return nullptr;
     for (size_t i = 0; i < inputs.size(); ++i) {
       const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
                         BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);
@@ -112,6 +130,7 @@ void Executor::Evaluate(std::span<const Value> values) {
   OpClock clock;
   for (NodePtr& node : schedule) {
     between_ops_();
+    const Profile::Scope recorded(profile_, *node);
     Placed(node->op(), node->origin(), [&] { clock.Measure(node->op(), [&] { Run(*node); }); });
     node.reset();
   }
@@ -152,7 +171,8 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
 
 NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {
   Folding folding = SplitConstant(plan, constants);
-  if (folding.bytes > kMaxFoldedBytes || folding.constant.steps.empty()) return constants;
+  if (folding.bytes > MaxFoldedBytes(*stream_.quota()) || folding.constant.steps.empty())
+    return constants;
   std::vector<Tensor> arrays(static_cast<size_t>(plan.arrays));
   for (const auto& [number, tensor] : constants) arrays[static_cast<size_t>(number)] = tensor;
   try {

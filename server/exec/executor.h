@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "exec/plan.h"
+#include "exec/profile.h"
 #include "graph/trace.h"
 
 namespace gradwire {
@@ -32,11 +33,15 @@ class Executor : public Evaluator {
   // too much memory.
   NumberedTensors Fold(Plan& plan, NumberedTensors constants);
 
+  // Records each operator that Evaluate runs from now on. `profile` outlives the executor.
+  void set_profile(Profile* profile) { profile_ = profile; }
+
  private:
   void Run(Node& node);
 
   Stream& stream_;
   const std::function<void()> between_ops_;
+  Profile* profile_ = nullptr;
 };
 
 }  // namespace gradwire

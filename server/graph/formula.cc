@@ -3,14 +3,21 @@
 #include <numeric>
 
 #include "core/host_tensor.h"
+#include "core/strings.h"
 
 namespace gradwire {
 
 Value Constant(const Tensor& host) {
   Stream& stream = Trace::Current().stream();
+  if (host.dtype() == DType::kString) return Strings(host.dims(), Texts(host));
   Tensor tensor = AllocateTensor(stream, host.spec());
   stream.Upload(host.buffer()->data(), *tensor.buffer(), host.bytes());
   return Value(std::move(tensor));
+}
+
+Value Strings(const Dims& dims, std::span<const std::string_view> texts) {
+  Stream& stream = Trace::Current().stream();
+  return Value(MakeStrings(dims, texts, [&](size_t bytes) { return stream.Allocate(bytes); }));
 }
 
 Value Scalar(double value, DType dtype) {

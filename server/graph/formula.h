@@ -18,6 +18,8 @@ Value IntVector(std::span<const int64_t> values);  // int64[n]
 Value Array(const Dims& dims, std::span<const double> elements, DType dtype);
 Value Full(const Dims& dims, double value, DType dtype);
 inline Value ZerosLike(const TensorSpec& spec) { return Full(spec.dims, 0.0, spec.dtype); }
+// An array of copies of these strings.
+Value Strings(const Dims& dims, std::span<const std::string_view> texts);
 // A host tensor (an attribute's) as a constant.
 Value Constant(const Tensor& host);
 

@@ -72,6 +72,9 @@ struct OpDef {
   Arity outputs = 1;
   // Element types of the first input (of the first output where there is no input).
   DTypeSet types = kFloats;
+  // What later inputs may be of besides these types and kDense. Which of all that each may be is
+  // for `infer` or the decomposition to check.
+  DTypeSet other_types = {};
   // Attribute names that the row knows; any other is refused.
   std::vector<std::string_view> attributes = {};
   Infer infer = nullptr;          // required with a kernel

@@ -53,6 +53,12 @@ int OpCall::Axis(std::string_view name, int64_t fallback, size_t i) const {
   return NormalizeAxis(attributes_.Int(name, fallback), rank(i), std::string(name).c_str());
 }
 
+void OpCall::RequireType(size_t i, DTypeSet types) const {
+  if (!has(i) || types.Contains(dtype(i))) return;
+  throw Error(reason::kDtypeMismatch, fmt::format("input {} is {}, one of {} is expected", i,
+                                                  ToString(spec(i)), types.ToString()));
+}
+
 void OpCall::RequireSameType(size_t i) const {
   if (dtype(i) == dtype(0)) return;
   throw Error(reason::kDtypeMismatch, fmt::format("input 0 is {}, input {} is {}: types differ",

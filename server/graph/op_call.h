@@ -47,6 +47,8 @@ class OpCall {
   // Attribute `name` normalised as an axis of input i.
   int Axis(std::string_view name, int64_t fallback, size_t i = 0) const;
 
+  // Throws DTYPE_MISMATCH unless input i, where it was given, is of one of the types.
+  void RequireType(size_t i, DTypeSet types) const;
   // Throws DTYPE_MISMATCH unless input i has the type of input 0.
   void RequireSameType(size_t i) const;
 

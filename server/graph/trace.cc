@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/strings.h"
 #include "graph/op_call.h"
 
 namespace gradwire {
@@ -42,6 +43,16 @@ void CheckAttributes(const OpDef& op, const Attributes& attributes) {
 DType MainType(const Values& inputs, const Specs& outputs) {
   if (!inputs.empty() && inputs[0]) return inputs[0].dtype();
   return outputs.empty() ? DType::kUndefined : outputs[0].dtype;
+}
+
+// Kernels trust their contracts, and few contracts speak of elements that are no plain numbers.
+void CheckOtherTypes(const OpDef& op, const Values& inputs) {
+  const DTypeSet allowed = op.types | kDense | op.other_types;
+  for (size_t i = 1; i < inputs.size(); ++i) {
+    if (!inputs[i] || allowed.Contains(inputs[i].dtype())) continue;
+    throw Error(reason::kDtypeMismatch,
+                fmt::format("input {} may not be {}", i, ToString(inputs[i].spec())));
+  }
 }
 
 // Whether a 16-bit float call is to be computed in float32.
@@ -119,7 +130,10 @@ Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_o
   const OpCall call(op, inputs, attributes, num_outputs);
   if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
   Specs specs = op.infer(call);
-  for (const TensorSpec& spec : specs) CheckSpec(spec);
+  for (const TensorSpec& spec : specs) {
+    CheckSpec(spec);
+    if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
+  }
   if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
   return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }
@@ -174,6 +188,7 @@ void RefuseType(const OpDef& op, DType dtype) {
 Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   CheckArity(op, inputs, num_outputs);
   CheckAttributes(op, attributes);
+  CheckOtherTypes(op, inputs);
   if (NeedsWidening(op, inputs)) {
     return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs);
   }

@@ -1,4 +1,5 @@
 // Add, Sub, Mul, Div, Neg.
+#include "graph/flops.h"
 #include "graph/formula.h"
 #include "ops/elementwise.h"
 #include "ops/functors.h"
@@ -26,6 +27,8 @@ Values DivVjp(const VjpCall& call) {
 }
 
 Values NegVjp(const VjpCall& call) { return {-call.dy()}; }
+
+int64_t OnePerElement(const Node& node) { return node.output_slot(0)->spec.numel(); }
 
 OpDef LegacyRow(std::string_view name) {
   return {.name = name,
@@ -63,6 +66,12 @@ GRADWIRE_OP({.name = "Neg",
              .cpu = UnaryKernel<fn::Neg, SignedTypes>,
              .vjp = NegVjp,
              .in_place = true});
+
+GRADWIRE_FLOPS("", "Add", OnePerElement);
+GRADWIRE_FLOPS("", "Sub", OnePerElement);
+GRADWIRE_FLOPS("", "Mul", OnePerElement);
+GRADWIRE_FLOPS("", "Div", OnePerElement);
+GRADWIRE_FLOPS("", "Neg", OnePerElement);
 
 }  // namespace
 }  // namespace gradwire

@@ -85,7 +85,7 @@ void Reduce(const Blocks& blocks, const T* updates, T* to, int64_t to_elements,
   const auto run = [&](auto combine) { ScatterWith(blocks, updates, to, to_elements, combine); };
   switch (reduction) {
     case Reduction::kNone:
-      return run([](T, T update) { return update; });
+      return;  // ScatterBlocks moves
     case Reduction::kAdd:
       return run([](T x, T update) { return static_cast<T>(x + update); });
     case Reduction::kMul:
@@ -233,9 +233,11 @@ void GatherBlocks(const Blocks& blocks, const Tensor& from, Tensor& to) {
 }
 
 void ScatterBlocks(const Blocks& blocks, const Tensor& updates, Tensor& to, Reduction reduction) {
-  if (to.dtype() == DType::kBool && reduction == Reduction::kNone) {
-    ScatterWith(blocks, updates.data<bool>(), to.mutable_data<bool>(), to.numel(),
-                [](bool, bool update) { return update; });
+  if (reduction == Reduction::kNone) {
+    DispatchWidth(to.dtype(), [&]<class T>() {
+      ScatterWith(blocks, updates.data<T>(), to.mutable_data<T>(), to.numel(),
+                  [](T, T update) { return update; });
+    });
     return;
   }
   Dispatch(NumberTypes{}, to.dtype(), [&]<class T>() {

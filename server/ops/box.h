@@ -16,10 +16,13 @@ struct Box {
   Dims to;
 };
 
-// Copies each element of the box from one array of kDense elements to another, which do not
+// Copies each element of the box from one array of kMoved elements to another, which do not
 // overlap. `from_start` and `to_start` are the offsets of the box's first element.
 void CopyBox(const Box& box, DType dtype, const void* from, int64_t from_start, void* to,
              int64_t to_start);
+
+// The element of any type whose bits are zero.
+inline constexpr uint64_t kZeroElement[2] = {0, 0};
 
 // Sets `count` elements to the one at `value`.
 void FillElements(void* to, int64_t count, DType dtype, const void* value);

@@ -2,12 +2,16 @@
 #include <fmt/format.h>
 
 #include "core/small_types.h"
+#include "core/strings.h"
 #include "graph/formula.h"
 #include "ops/elementwise.h"
 #include "ops/functors.h"
+#include "ops/text_numbers.h"
 
 namespace gradwire {
 namespace {
+
+constexpr DTypeSet kCastTypes = kReal | DType::kString;
 
 // Attribute `to`: a code, or in opset 1 its name: "FLOAT".
 DType Target(const Attributes& attributes) {
@@ -38,9 +42,9 @@ SmallRounding RoundingOf(const Attributes& attributes) {
 
 Specs CastInfer(const OpCall& call) {
   const DType to = Target(call.attributes());
-  if (!kReal.Contains(to)) {
+  if (!kCastTypes.Contains(to)) {
     throw Error(reason::kOpUnsupported,
-                fmt::format("cannot cast to {}; supported: {}", Name(to), kReal.ToString()));
+                fmt::format("cannot cast to {}; supported: {}", Name(to), kCastTypes.ToString()));
   }
   RoundingOf(call.attributes());
   return {{to, call.dims(0)}};
@@ -107,9 +111,52 @@ void CastBlocks(const Tensor& x, SmallRounding rounding, Tensor& y) {
   });
 }
 
+// A small type is read as float32 first, which a float on the way to it is rounded to odd for.
+void CastFromStrings(KernelContext& context) {
+  const std::span<const std::string_view> texts = Texts(context.input(0));
+  Tensor& y = context.output(0);
+  if (kSmall.Contains(y.dtype())) {
+    Tensor wide = AllocateTensor(context.stream(), {DType::kFloat32, y.dims()});
+    auto* number = wide.mutable_data<float>();
+    for (const std::string_view text : texts) {
+      *number++ = fn::RoundToOdd(ParseNumber<double>(text));
+    }
+    return CastBlocks<float>(wide, RoundingOf(context.attributes()), y);
+  }
+  Dispatch(DenseTypes{}, y.dtype(), [&]<class To>() {
+    To* to = y.mutable_data<To>();
+    for (const std::string_view text : texts) *to++ = ParseNumber<To>(text);
+  });
+}
+
+void CastToStrings(KernelContext& context) {
+  const Tensor& x = context.input(0);
+  std::vector<std::string> texts;
+  if (kSmall.Contains(x.dtype())) {
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      float number = 0;
+      Load<float>(x, i, {&number, 1});
+      texts.push_back(kSmallInts.Contains(x.dtype()) ? FormatNumber(static_cast<int64_t>(number))
+                                                     : FormatNumber(number));
+    }
+  } else {
+    Dispatch(DenseTypes{}, x.dtype(), [&]<class From>() {
+      const From* from = x.data<From>();
+      for (int64_t i = 0; i < x.numel(); ++i) texts.push_back(FormatNumber(from[i]));
+    });
+  }
+  FillStrings(texts, [&](size_t bytes) { return context.Scratch(bytes); }, context.output(0));
+}
+
 void CastCpu(KernelContext& context) {
   const Tensor& x = context.input(0);
   Tensor& y = context.output(0);
+  if (x.dtype() == DType::kString || y.dtype() == DType::kString) {
+    if (x.dtype() != DType::kString) return CastToStrings(context);
+    if (y.dtype() != DType::kString) return CastFromStrings(context);
+    std::copy_n(context.in<std::string_view>(0), x.numel(), context.out<std::string_view>(0));
+    return;
+  }
   if (kSmall.Contains(x.dtype()) || kSmall.Contains(y.dtype())) {
     constexpr DTypeSet kWhole = kInts | kBool | kSmallInts;
     const SmallRounding rounding = RoundingOf(context.attributes());
@@ -137,7 +184,7 @@ Values CastLikeDecompose(const OpCall& call) {
 }
 
 GRADWIRE_OP({.name = "Cast",
-             .types = kReal,
+             .types = kCastTypes,
              .attributes = {"to", "saturate", "round_mode"},
              .infer = CastInfer,
              .cpu = CastCpu,
@@ -146,7 +193,7 @@ GRADWIRE_OP({.name = "Cast",
 GRADWIRE_OP({.name = "CastLike",
              .since = 15,
              .inputs = 2,
-             .types = kReal,
+             .types = kCastTypes,
              .attributes = {"saturate", "round_mode"},
              .decompose = CastLikeDecompose});
 

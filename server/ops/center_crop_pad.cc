@@ -32,7 +32,7 @@ Values DecomposeCenterCropPad(const OpCall& call) {
 GRADWIRE_OP({.name = "CenterCropPad",
              .since = 18,
              .inputs = 2,
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"axes"},
              .decompose = DecomposeCenterCropPad});
 

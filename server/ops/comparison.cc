@@ -28,7 +28,7 @@ OpDef Row(std::string_view name, int since) {
 }
 
 using EqualTypes = TypeList<float, double, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t,
-                            uint32_t, uint64_t, bool>;
+                            uint32_t, uint64_t, bool, std::string_view>;
 
 GRADWIRE_OP(LegacyRow("Equal", kNumbers | kBool));
 GRADWIRE_OP(LegacyRow("Less", kNumbers));
@@ -36,7 +36,7 @@ GRADWIRE_OP(LegacyRow("Greater", kNumbers));
 GRADWIRE_OP({.name = "Equal",
              .since = 7,
              .inputs = 2,
-             .types = kNumbers | kBool,
+             .types = kNumbers | kBool | DType::kString,
              .infer = BoolBroadcastOfInputs,
              .cpu = BinaryKernel<fn::Equal, EqualTypes>,
              .differentiable = false,

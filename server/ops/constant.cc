@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/small_types.h"
+#include "core/strings.h"
 #include "graph/formula.h"
 
 namespace gradwire {
@@ -15,6 +16,11 @@ Value Float32Vector(const std::vector<double>& elements) {
   Tensor tensor = AllocateTensor(stream, {DType::kFloat32, {int64_t(narrow.size())}});
   stream.Upload(narrow.data(), *tensor.buffer(), tensor.bytes());
   return Value(std::move(tensor));
+}
+
+Value StringsOf(const std::vector<std::string>& texts, const Dims& dims) {
+  for (const std::string& text : texts) RequireUtf8(text, "a string");
+  return Strings(dims, std::vector<std::string_view>(texts.begin(), texts.end()));
 }
 
 Values DecomposeConstant(const OpCall& call) {
@@ -29,9 +35,12 @@ Values DecomposeConstant(const OpCall& call) {
   if (form == "value_floats") return {Float32Vector(attributes.Floats(form))};
   if (form == "value_int") return {Reshape(IntVector(std::array{attributes.Int(form)}), {})};
   if (form == "value_ints") return {IntVector(attributes.Ints(form))};
-  throw Error(reason::kOpUnsupported, fmt::format("attribute '{}' is not supported: neither "
-                                                  "strings nor sparse arrays are",
-                                                  form));
+  if (form == "value_string") return {StringsOf({attributes.String(form)}, {})};
+  if (form == "value_strings") {
+    const std::vector<std::string>& texts = attributes.Strings(form);
+    return {StringsOf(texts, {std::ssize(texts)})};
+  }
+  throw Error(reason::kOpUnsupported, fmt::format("attribute '{}' is not supported", form));
 }
 
 GRADWIRE_OP({.name = "Constant",

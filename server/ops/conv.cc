@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/cpu/dnnl.h"
+#include "graph/flops.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/conv_loops.h"
@@ -260,6 +261,25 @@ Values ConvWeightGradVjp(const VjpCall& call) {
           Other(call, 1, "gradwire::Conv", call.input(0), call.dy())};
 }
 
+// All three multiply each element of y with a filter's: of as many as w has for an output channel.
+int64_t FlopsOf(const TensorSpec& y, const TensorSpec& w) {
+  return y.numel() == 0 ? 0 : 2 * y.numel() * (w.numel() / w.dims[0]);
+}
+
+int64_t ConvFlops(const Node& node) {
+  const TensorSpec& y = node.output_slot(0)->spec;
+  const bool adds_bias = node.inputs().size() > 2 && node.inputs()[2];
+  return FlopsOf(y, node.inputs()[1].spec()) + (adds_bias ? y.numel() : 0);
+}
+
+int64_t ConvInputGradFlops(const Node& node) {
+  return FlopsOf(node.inputs()[0].spec(), node.inputs()[1].spec());
+}
+
+int64_t ConvWeightGradFlops(const Node& node) {
+  return FlopsOf(node.inputs()[1].spec(), node.output_slot(0)->spec);
+}
+
 GRADWIRE_OP({.name = "Conv",
              .domain = "gradwire",
              .inputs = {2, 3},
@@ -268,6 +288,7 @@ GRADWIRE_OP({.name = "Conv",
              .cpu = ConvCpu,
              .vjp = ConvVjp,
              .saves = {.inputs = 0b11}});
+GRADWIRE_FLOPS("gradwire", "Conv", ConvFlops);
 GRADWIRE_OP({.name = "ConvInputGrad",
              .domain = "gradwire",
              .inputs = 2,  // dy, w
@@ -276,6 +297,7 @@ GRADWIRE_OP({.name = "ConvInputGrad",
              .cpu = ConvInputGradCpu,
              .vjp = ConvInputGradVjp,
              .saves = kSaveInputs});
+GRADWIRE_FLOPS("gradwire", "ConvInputGrad", ConvInputGradFlops);
 GRADWIRE_OP({.name = "ConvWeightGrad",
              .domain = "gradwire",
              .inputs = 2,  // x, dy
@@ -284,6 +306,7 @@ GRADWIRE_OP({.name = "ConvWeightGrad",
              .cpu = ConvWeightGradCpu,
              .vjp = ConvWeightGradVjp,
              .saves = kSaveInputs});
+GRADWIRE_FLOPS("gradwire", "ConvWeightGrad", ConvWeightGradFlops);
 
 }  // namespace
 }  // namespace gradwire

@@ -42,12 +42,12 @@ Values DecomposeDepthToSpace(const OpCall& call) {
 }
 
 GRADWIRE_OP({.name = "DepthToSpace",
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"blocksize"},
              .decompose = DecomposeDepthToSpace});
 GRADWIRE_OP({.name = "DepthToSpace",
              .since = 11,
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"blocksize", "mode"},
              .decompose = DecomposeDepthToSpace});
 
@@ -65,7 +65,7 @@ Values DecomposeSpaceToDepth(const OpCall& call) {
 }
 
 GRADWIRE_OP({.name = "SpaceToDepth",
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"blocksize"},
              .decompose = DecomposeSpaceToDepth});
 

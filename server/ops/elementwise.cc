@@ -25,11 +25,14 @@ Values DecomposeAxisBroadcast(const OpCall& call) {
   Value b = call.input(1);
   const int64_t axis = call.attributes().Int("axis", a.rank() - b.rank());
   const int64_t first = axis < 0 ? axis + a.rank() : axis;
-  Dims aligned = b.dims();
-  for (int64_t d = first + b.rank(); d < a.rank(); ++d) aligned.push_back(1);
   const bool broadcast = call.attributes().Int("broadcast", 0) != 0;
-  if (first < 0 || first + b.rank() > a.rank() || (!broadcast && a.dims() != b.dims()) ||
-      BroadcastDims(a.dims(), aligned) != a.dims()) {
+  bool fits = first >= 0 && first <= a.rank() - b.rank() && (broadcast || a.dims() == b.dims());
+  Dims aligned = b.dims();
+  if (fits) {
+    aligned.resize(static_cast<size_t>(a.rank() - first), 1);
+    fits = BroadcastDims(a.dims(), aligned) == a.dims();
+  }
+  if (!fits) {
     throw Error(reason::kShapeMismatch,
                 fmt::format("B is {}, A is {}: B does not broadcast to A with broadcast={}, "
                             "axis={}",

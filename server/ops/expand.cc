@@ -86,7 +86,7 @@ Values ExpandVjp(const VjpCall& call) { return {SumTo(call.dy(), call.input_spec
 
 GRADWIRE_OP({.name = "Expand",
              .domain = "gradwire",
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"shape"},
              .infer = InferExpand,
              .cpu = ExpandKernel,
@@ -98,7 +98,7 @@ Values DecomposeExpand(const OpCall& call) {
 }
 
 GRADWIRE_OP(
-    {.name = "Expand", .since = 8, .inputs = 2, .types = kDense, .decompose = DecomposeExpand});
+    {.name = "Expand", .since = 8, .inputs = 2, .types = kMoved, .decompose = DecomposeExpand});
 
 // [a, b] tiled by (m, n) is [1, a, 1, b] expanded to [m, a, n, b], read as [m a, n b].
 Value Tile(const Value& x, const std::vector<int64_t>& repeats) {
@@ -132,8 +132,8 @@ Values DecomposeTile1(const OpCall& call) {
   return {Tile(call.input(0), repeats)};
 }
 
-GRADWIRE_OP({.name = "Tile", .inputs = 3, .types = kDense, .decompose = DecomposeTile1});
-GRADWIRE_OP({.name = "Tile", .since = 6, .inputs = 2, .types = kDense, .decompose = DecomposeTile});
+GRADWIRE_OP({.name = "Tile", .inputs = 3, .types = kMoved, .decompose = DecomposeTile1});
+GRADWIRE_OP({.name = "Tile", .since = 6, .inputs = 2, .types = kMoved, .decompose = DecomposeTile});
 
 }  // namespace
 }  // namespace gradwire

@@ -27,9 +27,15 @@ struct Rows {
 // Whether the mean is subtracted; otherwise this is RMS normalisation.
 bool Centered(const Attributes& attributes) { return attributes.Int("center") != 0; }
 
+// Throws INVALID_ARGUMENT for an axis that X does not have: clients may call these rows themselves.
 Dims TrailingAxes(const TensorSpec& x, const Attributes& attributes) {
+  const int64_t first = attributes.Int("axis");
+  if (first < 0 || first > x.rank()) {
+    throw Error(reason::kInvalidArgument, fmt::format("axis is {}, X is {}: 0 to {} is expected",
+                                                      first, ToString(x), x.rank()));
+  }
   Dims axes;
-  for (int64_t axis = attributes.Int("axis"); axis < x.rank(); ++axis) axes.push_back(axis);
+  for (int64_t axis = first; axis < x.rank(); ++axis) axes.push_back(axis);
   return axes;
 }
 
@@ -54,8 +60,8 @@ void CheckParameter(const OpCall& call, size_t x, size_t i) {
 // Y, mean and 1 / sqrt(variance + epsilon) of X and, optionally, scale and bias. The mean is 0
 // where it is not subtracted.
 Specs InferLayerNorm(const OpCall& call) {
-  for (size_t i = 1; i < call.num_inputs(); ++i) CheckParameter(call, 0, i);
   const TensorSpec statistic = StatisticSpec(call.spec(0), call.attributes());
+  for (size_t i = 1; i < call.num_inputs(); ++i) CheckParameter(call, 0, i);
   return {call.spec(0), statistic, statistic};
 }
 

@@ -67,6 +67,7 @@ Values DecomposeLayerNormalization(const OpCall& call) {
 }
 
 Values DecomposeRmsNormalization(const OpCall& call) {
+  call.RequireType(1, kFloats | kHalves);
   return {Cast(NormalizeTrailing(call, /*center=*/false)[0], call.dtype(1))};
 }
 

@@ -89,6 +89,7 @@ Rule ReadRule(const OpCall& call) {
 }
 
 Values DecomposeLinearAttention(const OpCall& call) {
+  call.RequireType(3, kFloats | kHalves);
   const Rule rule = ReadRule(call);
   const Heads heads = ReadHeads(call);
   const DType dtype = ComputeType(call.dtype(0));

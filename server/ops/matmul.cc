@@ -8,6 +8,7 @@
 
 #include "backend/cpu/dnnl.h"
 #include "core/parallel.h"
+#include "graph/flops.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/product.h"
@@ -212,6 +213,13 @@ Values MatMulVjp(const VjpCall& call) {
   return gradients;
 }
 
+int64_t MatMulFlops(const Node& node) {
+  const Problem problem =
+      ProblemOf(node.inputs()[0].dims(), node.inputs()[1].dims(), node.attributes());
+  const bool adds_bias = node.inputs().size() > 2 && node.inputs()[2];
+  return node.output_slot(0)->spec.numel() * (2 * problem.k + (adds_bias ? 1 : 0));
+}
+
 // ONNX's MatMul: a vector on the left is a row, on the right a column.
 Values DecomposeMatMul(const OpCall& call) {
   Value a = call.input(0);
@@ -270,6 +278,7 @@ GRADWIRE_OP({.name = "MatMul",
              .cpu = MatMulCpu,
              .vjp = MatMulVjp,
              .saves = {.inputs = 0b11}});
+GRADWIRE_FLOPS("gradwire", "MatMul", MatMulFlops);
 GRADWIRE_OP({.name = "MatMul", .inputs = 2, .types = kProductTypes, .decompose = DecomposeMatMul});
 
 GRADWIRE_OP({.name = "Gemm",

@@ -69,8 +69,7 @@ void PadCpu(KernelContext& k) {
     to += std::max<int64_t>(0, begin) * kept.to[d];
   }
   if (NumElements(kept.dims) < y.numel()) {
-    const uint64_t zero = 0;
-    FillElements(k.out<void>(0), y.numel(), y.dtype(), k.has(1) ? k.in<void>(1) : &zero);
+    FillElements(k.out<void>(0), y.numel(), y.dtype(), k.has(1) ? k.in<void>(1) : kZeroElement);
   }
   CopyBox(kept, x.dtype(), k.in<void>(0), from, k.out<void>(0), to);
 }
@@ -88,7 +87,7 @@ Values PadVjp(const VjpCall& call) {
 GRADWIRE_OP({.name = "Pad",
              .domain = "gradwire",
              .inputs = {1, 2},
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"pads"},
              .infer = InferPad,
              .cpu = PadCpu,
@@ -196,19 +195,19 @@ GRADWIRE_OP({.name = "Pad",
 GRADWIRE_OP({.name = "Pad",
              .since = 11,
              .inputs = {2, 3},
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"mode"},
              .decompose = DecomposePad11});
 GRADWIRE_OP({.name = "Pad",
              .since = 18,
              .inputs = {2, 4},
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"mode"},
              .decompose = DecomposePad11});
 GRADWIRE_OP({.name = "Pad",
              .since = 19,
              .inputs = {2, 4},
-             .types = kReal,
+             .types = kReal | DType::kString,
              .attributes = {"mode"},
              .decompose = DecomposePad11});
 

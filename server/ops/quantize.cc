@@ -82,6 +82,7 @@ Values DecomposeQuantize(const OpCall& call) {
 
 Values DecomposeDequantize(const OpCall& call) {
   if (call.has(2)) call.RequireSameType(2);
+  call.RequireType(1, kFloats | kHalves | DType::kFloat8E8M0);
   const DType scale_type = call.dtype(1);
   const DType compute = scale_type == DType::kFloat64 ? scale_type : DType::kFloat32;
   Value x = Cast(call.input(0), compute);
@@ -95,6 +96,7 @@ OpDef QuantizeRow(int since, std::vector<std::string_view> attributes) {
           .since = since,
           .inputs = {2, 3},
           .types = kFloats | kHalves | DType::kInt32,
+          .other_types = kSmall,
           .attributes = std::move(attributes),
           .decompose = DecomposeQuantize,
           .differentiable = false};
@@ -105,6 +107,7 @@ OpDef DequantizeRow(int since, std::vector<std::string_view> attributes) {
           .since = since,
           .inputs = {2, 3},
           .types = kQuantized | DType::kInt32,
+          .other_types = kSmall,
           .attributes = std::move(attributes),
           .decompose = DecomposeDequantize};
 }

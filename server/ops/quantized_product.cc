@@ -63,6 +63,7 @@ Value Requantize(const Value& x, const Value& zero_point) {
 
 // Inputs a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point.
 Values DecomposeQLinearMatMul(const OpCall& call) {
+  call.RequireType(7, kBytes);
   const Value product = IntegerProduct(call.input(0), call.input(2), call.input(3), call.input(5));
   return {
       Requantize(Rescale(product, OfRows(call.input(1)), OfColumns(call.input(4)), call.input(6)),
@@ -101,6 +102,7 @@ GRADWIRE_OP({.name = "ConvInteger",
 
 // Inputs x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, bias.
 Values DecomposeQLinearConv(const OpCall& call) {
+  call.RequireType(7, kBytes);
   const int rank = call.rank(0);
   Value sum = IntegerConv(call, call.input(0), call.input(2), call.input(3), call.input(5));
   if (call.has(8)) sum = sum + OfChannels(Cast(call.input(8), DType::kFloat64), rank, 1);

@@ -136,6 +136,7 @@ GRADWIRE_OP({.name = "OneHot",
              .since = 9,
              .inputs = 3,
              .types = kNumbers | kHalves,
+             .other_types = DType::kString,
              .attributes = {"axis"},
              .decompose = DecomposeOneHot});
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "graph/flops.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/reduction.h"
@@ -260,6 +261,8 @@ Values ProdVjp(const VjpCall& call) {
   return {dy};
 }
 
+int64_t ReduceFlops(const Node& node) { return node.inputs()[0].numel(); }
+
 OpDef Row(std::string_view name, Kernel kernel, Vjp vjp, Saves saves = kSaveNothing,
           DTypeSet types = kArithmetic) {
   return {.name = name,
@@ -282,6 +285,13 @@ GRADWIRE_OP((Row("ReduceMax", ExtremeKernel<MaxOf>, ExtremeVjp, {.inputs = 1, .o
                  kNumbers | kBool)));
 GRADWIRE_OP((Row("ReduceMin", ExtremeKernel<MinOf>, ExtremeVjp, {.inputs = 1, .outputs = 1},
                  kNumbers | kBool)));
+
+GRADWIRE_FLOPS("gradwire", "ReduceSum", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceMean", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceL1", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceSumSquare", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceL2", ReduceFlops);
+GRADWIRE_FLOPS("gradwire", "ReduceProd", ReduceFlops);
 
 }  // namespace
 }  // namespace gradwire

@@ -29,6 +29,9 @@ Blocks BlocksOf(KernelContext& k, const Dims& dims, const Tensor& indices) {
 
 // The extents of the target: of the data, or `shape` where there are none.
 Dims TargetDims(const OpCall& call, size_t data) {
+  if (call.dtype(0) == DType::kString && call.attributes().String("reduction", "none") != "none") {
+    throw Error(reason::kInvalidArgument, "strings have no reductions");
+  }
   if (call.has(data)) {
     call.RequireSameType(data);
     return call.dims(data);
@@ -48,32 +51,39 @@ void RequireUpdates(const OpCall& call, const Dims& expected) {
                           ToString(call.spec(0)), ToString(call.spec(1)), ToString(expected)));
 }
 
-Specs InferScatterElements(const OpCall& call) {
-  RequireIndexType(call.spec(1));
-  const Dims dims = TargetDims(call, 2);
+// That `indices` may name elements of an array of `dims`.
+void CheckElements(const OpCall& call, const Dims& dims, const TensorSpec& indices) {
+  RequireIndexType(indices);
   const auto rank = static_cast<int>(dims.size());
   const int axis = NormalizeAxis(call.attributes().Int("axis"), rank);
-  RequireUpdates(call, call.dims(1));
-  bool fits = call.rank(1) == rank;
+  bool fits = indices.rank() == rank;
   for (int d = 0; fits && d < rank; ++d) {
-    fits = d == axis || call.dims(1)[size_t(d)] <= dims[size_t(d)];
+    fits = d == axis || indices.dims[size_t(d)] <= dims[size_t(d)];
   }
-  if (!fits) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("data is {}, indices are {}: ranks must agree, and indices fit into "
-                            "data but for axis {}",
-                            ToString(dims), ToString(call.spec(1)), axis));
-  }
+  if (fits) return;
+  throw Error(reason::kShapeMismatch,
+              fmt::format("data is {}, indices are {}: ranks must agree, and indices fit into "
+                          "data but for axis {}",
+                          ToString(dims), ToString(indices), axis));
+}
+
+void CheckTuples(const Dims& dims, const TensorSpec& indices) {
+  if (indices.rank() >= 1 && !dims.empty()) return;
+  throw Error(reason::kShapeMismatch,
+              fmt::format("data is {}, indices are {}: both need a rank of at least 1",
+                          ToString(dims), ToString(indices)));
+}
+
+Specs InferScatterElements(const OpCall& call) {
+  const Dims dims = TargetDims(call, 2);
+  CheckElements(call, dims, call.spec(1));
+  RequireUpdates(call, call.dims(1));
   return {{call.dtype(0), dims}};
 }
 
 Specs InferScatterNd(const OpCall& call) {
   const Dims dims = TargetDims(call, 2);
-  if (call.rank(1) < 1 || dims.empty()) {
-    throw Error(reason::kShapeMismatch,
-                fmt::format("data is {}, indices are {}: both need a rank of at least 1",
-                            ToString(dims), ToString(call.spec(1))));
-  }
+  CheckTuples(dims, call.spec(1));
   const int64_t batch_dims = call.attributes().Int("batch_dims", 0);
   RequireUpdates(call, TupleUpdateDims(dims, call.spec(1), batch_dims));
   return {{call.dtype(0), dims}};
@@ -95,10 +105,16 @@ void ScatterCpu(KernelContext& k) {
 // the same place; true for all where indices are distinct. It broadcasts to the updates.
 
 Specs InferIsLastWrite(const OpCall& call) {
-  if (call.attributes().Has("axis")) return {{DType::kBool, call.dims(0)}};
   const std::vector<int64_t>& shape = call.attributes().Ints("shape");
-  const Dims updates = TupleUpdateDims({shape.begin(), shape.end()}, call.spec(0),
-                                       call.attributes().Int("batch_dims", 0));
+  const Dims target(shape.begin(), shape.end());
+  CheckSpec({DType::kInt64, target});  // what the kernel notes the writers in
+  if (call.attributes().Has("axis")) {
+    CheckElements(call, target, call.spec(0));
+    return {{DType::kBool, call.dims(0)}};
+  }
+  CheckTuples(target, call.spec(0));
+  const Dims updates =
+      TupleUpdateDims(target, call.spec(0), call.attributes().Int("batch_dims", 0));
   Dims dims(call.dims(0).begin(), call.dims(0).end() - 1);
   dims.resize(updates.size(), 1);
   return {{DType::kBool, dims}};
@@ -230,7 +246,7 @@ Values ScatterVjp(const VjpCall& call) {
 GRADWIRE_OP({.name = "ScatterElements",
              .domain = "gradwire",
              .inputs = {2, 3},
-             .types = kNumbers | kBool,
+             .types = kNumbers | kBool | DType::kString,
              .attributes = {"axis", "reduction", "shape"},
              .infer = InferScatterElements,
              .cpu = ScatterCpu,
@@ -239,7 +255,7 @@ GRADWIRE_OP({.name = "ScatterElements",
 GRADWIRE_OP({.name = "ScatterND",
              .domain = "gradwire",
              .inputs = {2, 3},
-             .types = kNumbers | kBool,
+             .types = kNumbers | kBool | DType::kString,
              .attributes = {"batch_dims", "reduction", "shape"},
              .infer = InferScatterNd,
              .cpu = ScatterCpu,
@@ -273,7 +289,7 @@ OpDef Row(std::string_view name, int since, std::vector<std::string_view> attrib
   return {.name = name,
           .since = since,
           .inputs = 3,
-          .types = kNumbers | kBool,
+          .types = kNumbers | kBool | DType::kString,
           .attributes = std::move(attributes),
           .decompose = decompose};
 }
@@ -326,7 +342,7 @@ Values DecomposeTensorScatter(const OpCall& call) {
 GRADWIRE_OP({.name = "TensorScatter",
              .since = 24,
              .inputs = {2, 3},
-             .types = kReal,
+             .types = kReal | DType::kString,
              .attributes = {"axis", "mode"},
              .decompose = DecomposeTensorScatter});
 

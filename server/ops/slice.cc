@@ -110,8 +110,7 @@ void SliceGradCpu(KernelContext& k) {
   int64_t offset = 0;
   const Dims strides = StridesInside(range, dims, offset);
   const DType dtype = k.output(0).dtype();
-  const uint64_t zero = 0;
-  FillElements(k.out<void>(0), k.output(0).numel(), dtype, &zero);
+  FillElements(k.out<void>(0), k.output(0).numel(), dtype, kZeroElement);
   CopyBox({range.lengths, Strides(range.lengths), strides}, dtype, k.in<void>(0), 0, k.out<void>(0),
           offset);
 }
@@ -126,7 +125,7 @@ Values SliceGradVjp(const VjpCall& call) {
 
 GRADWIRE_OP({.name = "Slice",
              .domain = "gradwire",
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"starts", "ends", "axes", "steps"},
              .infer = InferSlice,
              .cpu = SliceCpu,
@@ -141,7 +140,7 @@ GRADWIRE_OP({.name = "SliceGrad",
 
 GRADWIRE_OP({.name = "Slice",
              .since = 1,
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"starts", "ends", "axes"},
              .decompose = [](const OpCall& call) -> Values {
                return {Call("gradwire::Slice", {call.input(0)}, call.attributes())};
@@ -149,7 +148,7 @@ GRADWIRE_OP({.name = "Slice",
 GRADWIRE_OP({.name = "Slice",
              .since = 10,
              .inputs = {3, 5},
-             .types = kDense,
+             .types = kMoved,
              .decompose = [](const OpCall& call) -> Values {
                Attributes attributes{{"starts", call.Ints(1)}, {"ends", call.Ints(2)}};
                if (call.has(3)) attributes.Set("axes", call.Ints(3));
@@ -209,7 +208,7 @@ void ReverseSequenceCpu(KernelContext& k) {
 GRADWIRE_OP({.name = "ReverseSequence",
              .since = 10,
              .inputs = 2,
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"batch_axis", "time_axis"},
              .infer = InferReverseSequence,
              .cpu = ReverseSequenceCpu,

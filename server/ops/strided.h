@@ -2,6 +2,7 @@
 #ifndef GRADWIRE_OPS_STRIDED_H_
 #define GRADWIRE_OPS_STRIDED_H_
 
+#include <array>
 #include <cstdint>
 
 #include "core/dtype.h"
@@ -39,8 +40,8 @@ class Odometer {
   int64_t offset_ = 0;
 };
 
-// Calls f.operator()<T>() with the unsigned T as wide as an element: for kernels that only move
-// elements of kDense types.
+// Calls f.operator()<T>() with a T as wide as an element, whose bits are zero where it is T{}: for
+// kernels that only move elements of kMoved types.
 template <class F>
 void DispatchWidth(DType dtype, F&& f) {
   switch (BitWidth(dtype)) {
@@ -50,8 +51,10 @@ void DispatchWidth(DType dtype, F&& f) {
       return f.template operator()<uint16_t>();
     case 32:
       return f.template operator()<uint32_t>();
-    default:
+    case 64:
       return f.template operator()<uint64_t>();
+    default:
+      return f.template operator()<std::array<uint64_t, 2>>();
   }
 }
 

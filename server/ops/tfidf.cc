@@ -1,11 +1,13 @@
-// TfIdfVectorizer: counts the n-grams of a pool in sequences of integers.
+// TfIdfVectorizer: counts the n-grams of a pool in sequences of integers or strings.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 #include <vector>
 
 #include "core/parallel.h"
+#include "core/strings.h"
 #include "graph/kernel.h"
 #include "graph/op_call.h"
 
@@ -19,8 +21,16 @@ struct Vectorizer {
 
   int64_t shortest, longest, skips;
   int64_t width;  // of a row of the result
+  // The pool's strings by number, where it holds strings: n-grams are of these numbers.
+  std::unordered_map<std::string_view, int64_t> words;
   std::map<Gram, int64_t> columns;
 };
+
+// The number of a string; -1, which no n-gram holds, where the pool does not have it.
+int64_t NumberOf(std::string_view word, const Vectorizer& vectorizer) {
+  const auto found = vectorizer.words.find(word);
+  return found == vectorizer.words.end() ? -1 : found->second;
+}
 
 // The pool holds the 1-grams, then the 2-grams and so on; `ngram_counts` says where each length
 // begins, and `ngram_indexes` which column each n-gram is counted in.
@@ -28,10 +38,15 @@ Vectorizer::Vectorizer(const Attributes& attributes)
     : shortest(attributes.Int("min_gram_length")),
       longest(attributes.Int("max_gram_length")),
       skips(attributes.Int("max_skip_count")) {
-  if (!attributes.Has("pool_int64s")) {
-    throw Error(reason::kOpUnsupported, "counts integers only: pool_int64s is missing");
+  if (attributes.Has("pool_int64s") == attributes.Has("pool_strings")) {
+    throw Error(reason::kInvalidArgument, "takes either pool_int64s or pool_strings");
   }
-  const std::vector<int64_t>& pool = attributes.Ints("pool_int64s");
+  std::vector<int64_t> pool = attributes.Ints("pool_int64s", {});
+  if (attributes.Has("pool_strings")) {
+    for (const std::string& word : attributes.Strings("pool_strings")) {
+      pool.push_back(words.try_emplace(word, std::ssize(words)).first->second);
+    }
+  }
   const std::vector<int64_t>& starts = attributes.Ints("ngram_counts");
   const std::vector<int64_t>& indices = attributes.Ints("ngram_indexes");
   const auto refuse = [](const char* why) { throw Error(reason::kInvalidArgument, why); };
@@ -43,7 +58,7 @@ Vectorizer::Vectorizer(const Attributes& attributes)
     const int64_t end = i + 1 < starts.size() ? starts[i + 1] : std::ssize(pool);
     const auto length = static_cast<int64_t>(i) + 1;
     if (starts[i] < 0 || end < starts[i] || end > std::ssize(pool)) {
-      refuse("ngram_counts must ascend within pool_int64s");
+      refuse("ngram_counts must ascend within the pool");
     }
     for (int64_t at = starts[i]; at + length <= end; at += length, ++gram) {
       if (gram >= indices.size()) refuse("ngram_indexes is shorter than the pool");
@@ -88,6 +103,11 @@ Specs InferTfIdf(const OpCall& call) {
     throw Error(reason::kInvalidArgument,
                 fmt::format("mode '{}' is not one of TF, IDF, TFIDF", mode));
   }
+  if ((call.dtype(0) == DType::kString) != call.attributes().Has("pool_strings")) {
+    throw Error(reason::kDtypeMismatch,
+                fmt::format("X is {}, the pool holds {}", ToString(call.spec(0)),
+                            call.dtype(0) == DType::kString ? "integers" : "strings"));
+  }
   const int64_t width = Vectorizer(call.attributes()).width;
   if (call.attributes().Has("weights") && std::ssize(call.attributes().Floats("weights")) < width) {
     throw Error(reason::kInvalidArgument,
@@ -108,11 +128,18 @@ void TfIdfCpu(KernelContext& context) {
   const bool weighted = mode != "TF" && context.attributes().Has("weights");
   float* y = context.out<float>(0);
   std::fill_n(y, rows * vectorizer.width, 0.0f);
-  Dispatch(TypeList<int32_t, int64_t>{}, x.dtype(), [&]<class T>() {
+  const auto count = [&](const auto* items) {
     for (int64_t r = 0; r < rows; ++r) {
-      CountRow(vectorizer, context.in<T>(0) + r * length, length, y + r * vectorizer.width);
+      CountRow(vectorizer, items + r * length, length, y + r * vectorizer.width);
     }
-  });
+  };
+  if (x.dtype() == DType::kString) {
+    std::vector<int64_t> numbers;
+    for (const std::string_view word : Texts(x)) numbers.push_back(NumberOf(word, vectorizer));
+    count(numbers.data());
+  } else {
+    Dispatch(TypeList<int32_t, int64_t>{}, x.dtype(), [&]<class T>() { count(context.in<T>(0)); });
+  }
   for (int64_t i = 0; i < rows * vectorizer.width; ++i) {
     if (mode == "IDF") y[i] = y[i] > 0 ? 1.0f : 0.0f;
     if (!weighted) continue;
@@ -123,7 +150,7 @@ void TfIdfCpu(KernelContext& context) {
 
 GRADWIRE_OP({.name = "TfIdfVectorizer",
              .since = 9,
-             .types = DType::kInt32 | DType::kInt64,
+             .types = DTypeSet(DType::kInt32) | DType::kInt64 | DType::kString,
              .attributes = {"max_gram_length", "max_skip_count", "min_gram_length", "mode",
                             "ngram_counts", "ngram_indexes", "pool_int64s", "pool_strings",
                             "weights"},

@@ -170,7 +170,7 @@ Values TransposeVjp(const VjpCall& call) {
 }
 
 GRADWIRE_OP({.name = "Transpose",
-             .types = kReal,
+             .types = kReal | DType::kString,
              .attributes = {"perm"},
              .infer = InferTranspose,
              .cpu = TransposeKernel,

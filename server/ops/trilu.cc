@@ -39,11 +39,11 @@ void TriluKernel(KernelContext& context) {
         const T* from = in + r * columns;
         T* to = out + r * columns;
         if (upper) {
-          std::fill_n(to, split, T{0});
+          std::fill_n(to, split, T{});
           std::copy(from + split, from + columns, to + split);
         } else {
           std::copy_n(from, split, to);
-          std::fill(to + split, to + columns, T{0});
+          std::fill(to + split, to + columns, T{});
         }
       }
     });
@@ -56,7 +56,7 @@ Values TriluVjp(const VjpCall& call) {
 
 GRADWIRE_OP({.name = "Trilu",
              .domain = "gradwire",
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"k", "upper"},
              .infer = InferTrilu,
              .cpu = TriluKernel,
@@ -71,7 +71,7 @@ Values DecomposeTrilu(const OpCall& call) {
 GRADWIRE_OP({.name = "Trilu",
              .since = 14,
              .inputs = {1, 2},
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"upper"},
              .decompose = DecomposeTrilu});
 

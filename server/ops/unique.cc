@@ -15,16 +15,27 @@ namespace {
 
 // ---- NonZero
 
-// int64[rank, count]: a column for the indices of each element that is not 0.
+template <class T>
+bool IsZero(const T& element) {
+  if constexpr (std::is_same_v<T, std::string_view>) return element.empty();
+  if constexpr (!std::is_same_v<T, std::string_view>) return static_cast<double>(element) == 0;
+}
+
+// int64[rank, count]: a column for the indices of each element that is not 0, or "".
 Values DecomposeNonZero(const OpCall& call) {
   const Tensor x = OnHost(call.input(0));
   std::vector<int64_t> found;
-  Dispatch(DenseTypes{}, x.dtype(), [&]<class T>() {
+  const auto find = [&]<class T>() {
     const T* data = x.data<T>();
     for (int64_t i = 0; i < x.numel(); ++i) {
-      if (static_cast<double>(data[i]) != 0) found.push_back(i);
+      if (!IsZero(data[i])) found.push_back(i);
     }
-  });
+  };
+  if (x.dtype() == DType::kString) {
+    find.operator()<std::string_view>();
+  } else {
+    Dispatch(DenseTypes{}, x.dtype(), find);
+  }
   const auto count = static_cast<int64_t>(found.size());
   Tensor indices = HostTensor({DType::kInt64, {x.rank(), count}});
   const Dims strides = Strides(x.dims());
@@ -39,7 +50,7 @@ Values DecomposeNonZero(const OpCall& call) {
 
 GRADWIRE_OP({.name = "NonZero",
              .since = 9,
-             .types = kDense,
+             .types = kMoved,
              .decompose = DecomposeNonZero,
              .differentiable = false});
 
@@ -67,8 +78,8 @@ class SliceOrder {
 
  private:
   static bool IsNan(T x) {
-    if constexpr (std::is_integral_v<T>) return false;
-    return std::isnan(static_cast<float>(x));
+    if constexpr (std::is_convertible_v<T, float>) return std::isnan(static_cast<float>(x));
+    return false;
   }
   static bool Before(T a, T b) { return a < b || (!IsNan(a) && IsNan(b)); }
 
@@ -105,16 +116,22 @@ Groups FindGroups(const T* data, const AxisSplit& split, bool sorted) {
   return result;
 }
 
+// Strings are in the order of their bytes, which is that of their characters' numbers.
+Groups FindGroups(const Tensor& x, const AxisSplit& split, bool sorted) {
+  if (x.dtype() == DType::kString) return FindGroups(x.data<std::string_view>(), split, sorted);
+  Groups groups;
+  Dispatch(DenseTypes{}, x.dtype(),
+           [&]<class T>() { groups = FindGroups(x.data<T>(), split, sorted); });
+  return groups;
+}
+
 Values DecomposeUnique(const OpCall& call) {
   const bool flat = !call.attributes().Has("axis");
   const Value x = flat ? Reshape(call.input(0), {call.spec(0).numel()}) : call.input(0);
   const int axis = flat ? 0 : call.Axis("axis", 0);
   const bool sorted = call.attributes().Int("sorted", 1) != 0;
   const Tensor host = OnHost(call.input(0));
-  const AxisSplit split = SplitAt(x.dims(), axis);
-  Groups groups;
-  Dispatch(DenseTypes{}, host.dtype(),
-           [&]<class T>() { groups = FindGroups(host.data<T>(), split, sorted); });
+  const Groups groups = FindGroups(host, SplitAt(x.dims(), axis), sorted);
   const Value firsts = IntVector(groups.firsts);
   return {Call("Gather", {x, firsts}, {{"axis", int64_t{axis}}}), firsts, IntVector(groups.members),
           IntVector(groups.counts)};
@@ -123,7 +140,7 @@ Values DecomposeUnique(const OpCall& call) {
 GRADWIRE_OP({.name = "Unique",
              .since = 11,
              .outputs = {1, 4},
-             .types = kDense,
+             .types = kMoved,
              .attributes = {"axis", "sorted"},
              .decompose = DecomposeUnique});
 

@@ -3,6 +3,7 @@
 
 #include "graph/formula.h"
 #include "ops/elementwise.h"
+#include "ops/strided.h"
 
 namespace gradwire {
 namespace {
@@ -10,10 +11,10 @@ namespace {
 Specs WhereInfer(const OpCall& call) {
   const TensorSpec& x = call.spec(1);
   const TensorSpec& y = call.spec(2);
-  if (x.dtype != y.dtype || !kDense.Contains(x.dtype)) {
+  if (x.dtype != y.dtype || !kMoved.Contains(x.dtype)) {
     throw Error(reason::kDtypeMismatch,
                 fmt::format("X is {}, Y is {}: expected one element type of {}", ToString(x),
-                            ToString(y), kDense.ToString()));
+                            ToString(y), kMoved.ToString()));
   }
   return {{x.dtype, BroadcastDims(call.dims(0), BroadcastDims(x.dims, y.dims))}};
 }
@@ -62,16 +63,7 @@ void Select(KernelContext& context) {
 }
 
 void WhereCpu(KernelContext& context) {
-  switch (BitWidth(context.output(0).dtype())) {
-    case 8:
-      return Select<uint8_t>(context);
-    case 16:
-      return Select<uint16_t>(context);
-    case 32:
-      return Select<uint32_t>(context);
-    default:
-      return Select<uint64_t>(context);
-  }
+  DispatchWidth(context.output(0).dtype(), [&]<class T>() { Select<T>(context); });
 }
 
 Values WhereVjp(const VjpCall& call) {
@@ -87,6 +79,7 @@ GRADWIRE_OP({.name = "Where",
              .since = 9,
              .inputs = 3,
              .types = kBool,
+             .other_types = DType::kString,
              .infer = WhereInfer,
              .cpu = WhereCpu,
              .vjp = WhereVjp,

@@ -62,12 +62,18 @@ double MelOf(double hertz) { return 2595 * std::log10(1 + hertz / 700); }
 double HertzOf(double mel) { return 700 * (std::pow(10.0, mel / 2595) - 1); }
 
 // The spectrogram bins where triangles begin, peak and end: those of two edges and `count` peaks.
-std::vector<int64_t> MelBins(int64_t count, double low, double high, double length, double rate) {
+// Throws INVALID_ARGUMENT where one is outside [0, rows].
+std::vector<int64_t> MelBins(int64_t count, double low, double high, double length, double rate,
+                             int64_t rows) {
   const double step = (MelOf(high) - MelOf(low)) / static_cast<double>(count + 2);
   std::vector<int64_t> bins;
   for (int64_t i = 0; i < count + 2; ++i) {
     const double hertz = HertzOf(MelOf(low) + static_cast<double>(i) * step);
-    bins.push_back(static_cast<int64_t>(std::floor((length + 1) * hertz / rate)));
+    const double bin = std::floor((length + 1) * hertz / rate);
+    if (!(bin >= 0 && bin <= static_cast<double>(rows))) {
+      throw Error(reason::kInvalidArgument, "the edges lie outside the spectrogram");
+    }
+    bins.push_back(static_cast<int64_t>(bin));
   }
   return bins;
 }
@@ -84,10 +90,7 @@ Values DecomposeMelWeights(const OpCall& call) {
   const int64_t rows = length / 2 + 1;
   RequireTable(rows, count);
   const std::vector<int64_t> bins =
-      MelBins(count, call.Scalar(3), call.Scalar(4), static_cast<double>(length), rate);
-  if (bins.front() < 0 || bins.back() > rows) {
-    throw Error(reason::kInvalidArgument, "the edges lie outside the spectrogram");
-  }
+      MelBins(count, call.Scalar(3), call.Scalar(4), static_cast<double>(length), rate, rows);
   std::vector<double> weights(static_cast<size_t>(rows * count), 0.0);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t left = bins[size_t(i)];

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "backend/quota.h"
 #include "core/error.h"
 
 namespace gradwire::rpc {
@@ -27,6 +28,12 @@ std::string Access::TenantOf(const grpc::ServerContextBase& context) const {
     if (tenant.has_value()) return *std::move(tenant);
   }
   throw Error(kUnauthenticated, "the token in the metadata 'authorization' is not known here");
+}
+
+void Access::CheckMessage(const grpc::ServerContextBase& context, size_t bytes) const {
+  if (!tokens_.has_value()) return;
+  const int64_t limit = store_.limits().Of(TenantOf(context)).max_message_bytes;
+  CheckQuota("max_message_bytes", limit, 0, static_cast<int64_t>(bytes));
 }
 
 }  // namespace gradwire::rpc

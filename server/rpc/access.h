@@ -33,6 +33,9 @@ class Access {
                                 const std::string& id) const {
     return store_.Find(id, TenantOf(context));
   }
+  // Throws QUOTA_EXCEEDED for a message longer than its tenant may send. What is too long for the
+  // server never gets here.
+  void CheckMessage(const grpc::ServerContextBase& context, size_t bytes) const;
   void Close(const grpc::ServerContextBase& context, const std::string& id) const {
     store_.Close(id, TenantOf(context));
   }

@@ -5,10 +5,14 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/strings.h"
+#include "graph/on_host.h"
+#include "rpc/chrome_trace.h"
 #include "rpc/model.h"
 #include "rpc/node.h"
 #include "rpc/value_info.h"
 #include "rpc/wire.h"
+#include "session/gradient_node.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -18,10 +22,21 @@ void EncodeInfos(const std::vector<TensorInfo>& infos, Field* field) {
   for (const TensorInfo& info : infos) EncodeInfo(info, field->Add());
 }
 
+// Bytes of an array in an answer. How many strings take is seen when they are computed.
+int64_t EncodedBytes(const Value& value) {
+  if (value.dtype() != DType::kString) return value.spec().bytes();
+  constexpr int64_t kTagAndLength = 6;
+  int64_t bytes = 0;
+  for (const std::string_view text : Texts(OnHost(value))) {
+    bytes += std::ssize(text) + kTagAndLength;
+  }
+  return bytes;
+}
+
 // Encodes an array once it is computed, into a message that is there from now on.
 void EncodeLater(CommandScope& scope, const std::string& name, const Value& value,
                  v1::TensorProto* proto) {
-  scope.Answer(value.spec().bytes());
+  scope.Answer(EncodedBytes(value));
   scope.answers.emplace_back(name, value);
   scope.after_commit.push_back([&scope, proto, name, value] {
     Encode(name, value.tensor(), scope.session.stream(), proto);
@@ -106,14 +121,26 @@ ProductArgs DecodeProduct(const Request& request) {
   return args;
 }
 
+// Called before the command is traced: some operators run already then.
+template <class Request, class Response>
+void ProfileIfAsked(CommandScope& scope, const Request& request, Response* response) {
+  if (request.profile()) scope.AnswerProfile(response->mutable_profile());
+}
+
 }  // namespace
+
+void CommandScope::AnswerProfile(std::string* answer) {
+  transaction.set_profile(profile);
+  after_commit.push_back(
+      [this, answer, command = transaction.command()] { *answer = ChromeTrace(profile, command); });
+}
 
 void CommandScope::Answer(int64_t bytes) {
   answer_bytes += bytes;
   if (answer_bytes <= kMaxAnswerBytes) return;
   throw Error(reason::kInvalidArgument,
-              fmt::format("the arrays of an answer take at most {} bytes, {} are asked for: use "
-                          "FetchStream",
+              fmt::format("the arrays of an answer take at most {} bytes, {} are asked for: ask "
+                          "for less, or use FetchStream",
                           kMaxAnswerBytes, answer_bytes));
 }
 
@@ -134,6 +161,7 @@ void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchRespon
 
 void Forward(CommandScope& scope, const v1::ForwardRequest& request,
              v1::ForwardResponse* response) {
+  ProfileIfAsked(scope, request, response);
   if (request.program().empty() == (request.nodes_size() == 0)) {
     throw Error(reason::kInvalidArgument, "give either `nodes` or a `program`");
   }
@@ -142,6 +170,7 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   for (int i = 0; i < request.nodes_size(); ++i) {
     args.nodes.push_back(DecodeNode(request.nodes(i), {imports, i, request.nodes(i).name()}));
   }
+  ResolveGradients(args.nodes);
   args.program = request.program();
   args.bindings = {request.bindings().begin(), request.bindings().end()};
   args.feeds = TakeAll(request.feeds(), scope);
@@ -161,6 +190,7 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
 
 void Backward(CommandScope& scope, const v1::BackwardRequest& request,
               v1::BackwardResponse* response) {
+  ProfileIfAsked(scope, request, response);
   const BackwardArgs args{Strings(request.roots()),
                           DecodeSeeds(request.seeds(), scope),
                           {request.retain_graph(), request.create_graph()},
@@ -172,6 +202,7 @@ void Backward(CommandScope& scope, const v1::BackwardRequest& request,
 
 void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
                v1::GradientsResponse* response) {
+  ProfileIfAsked(scope, request, response);
   const GradientsArgs args{Strings(request.outputs()),
                            DecodeSeeds(request.seeds(), scope),
                            Strings(request.inputs()),
@@ -183,6 +214,7 @@ void Gradients(CommandScope& scope, const v1::GradientsRequest& request,
 }
 
 void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* response) {
+  ProfileIfAsked(scope, request, response);
   ProductArgs args = DecodeProduct(request);
   args.outputs = Strings(request.outputs());
   args.vectors = DecodeTangents(request.tangents(), scope);
@@ -193,6 +225,7 @@ void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* re
 }
 
 void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* response) {
+  ProfileIfAsked(scope, request, response);
   ProductArgs args = DecodeProduct(request);
   args.outputs = {request.output()};
   args.inputs = Strings(request.inputs());

@@ -22,6 +22,7 @@ inline constexpr int64_t kMaxAnswerBytes = int64_t{1} << 30;
 // by then. Lives on the session's strand.
 struct CommandScope {
   Session& session;
+  Profile profile;  // what the transaction ran, once a command has asked for it
   Transaction transaction;
   std::vector<std::function<void()>> after_commit = {};
   // Arrays that will be in the answer, in its order.
@@ -32,6 +33,8 @@ struct CommandScope {
 
   CommandScope(Session& s, std::function<void()> between_ops)
       : session(s), transaction(s, std::move(between_ops)) {}
+  // Writes a profile of the command that is being traced into `answer`, a response's `profile`.
+  void AnswerProfile(std::string* answer);
   // Counts arrays that the answer will carry. Throws INVALID_ARGUMENT for more than fit a message.
   void Answer(int64_t bytes);
   // An array of the request on the session's device.
@@ -40,6 +43,10 @@ struct CommandScope {
 
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response);
 void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchResponse* response);
+void PutShared(CommandScope& scope, const v1::PutSharedRequest& request,
+               v1::PutSharedResponse* response);
+void FetchShared(CommandScope& scope, const v1::FetchSharedRequest& request,
+                 v1::FetchSharedResponse* response);
 void Forward(CommandScope& scope, const v1::ForwardRequest& request, v1::ForwardResponse* response);
 void Backward(CommandScope& scope, const v1::BackwardRequest& request,
               v1::BackwardResponse* response);

@@ -24,6 +24,10 @@ std::function<void()> StopWithCall(const grpc::CallbackServerContext& context,
 // A hash of a message's bytes; never 0.
 uint64_t PayloadHash(const google::protobuf::Message& message);
 
+// Requests below this wait without being booked as memory: a session that is full must take those
+// that free something.
+inline constexpr size_t kSmallMessage = size_t{64} << 10;
+
 // Bytes of a message.
 inline size_t Bytes(const google::protobuf::Message& message) { return message.ByteSizeLong(); }
 inline size_t Bytes(const grpc::ByteBuffer& message) { return message.Length(); }
@@ -53,21 +57,26 @@ grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerCont
                                   void (*verb)(CommandScope&, const Request&, Response*)) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const grpc::Status queued = Guard([&] {
+    const size_t bytes = Bytes(*request);
+    access.CheckMessage(*context, bytes);
     const std::shared_ptr<Session> session = access.Find(*context, request->session_id());
+    access.metrics().Received(bytes);
     PhaseClock clock(access.metrics());
-    session->Post([=, &access]() mutable {
-      clock.Ends(Phase::kQueue);
-      access.metrics().Received(Bytes(*request));
-      const grpc::Status status = Guard([&] {
-        const uint64_t sequence = SequenceOf(*request);
-        ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request),
-                    RepeatableOf(*request, *session), response, StopWithCall(*context, *session),
-                    [&](CommandScope& scope) { verb(scope, *request, response); });
-      });
-      access.metrics().Sent(Bytes(*response));
-      session->Renew();
-      reactor->Finish(status);
-    });
+    session->Post(
+        [=, &access]() mutable {
+          clock.Ends(Phase::kQueue);
+          const grpc::Status status = Guard([&] {
+            const uint64_t sequence = SequenceOf(*request);
+            ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request),
+                        RepeatableOf(*request, *session), response,
+                        StopWithCall(*context, *session),
+                        [&](CommandScope& scope) { verb(scope, *request, response); });
+          });
+          access.metrics().Sent(Bytes(*response));
+          session->Renew();
+          reactor->Finish(status);
+        },
+        bytes < kSmallMessage ? 0 : static_cast<int64_t>(bytes));
   });
   if (!queued.ok()) reactor->Finish(queued);
   return reactor;

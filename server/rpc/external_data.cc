@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "core/bools.h"
 #include "core/error.h"
 
 namespace gradwire::rpc {
@@ -83,11 +84,14 @@ void ExternalData::Receive(const v1::FileChunk& chunk) {
   at_ = end;
 }
 
-void ExternalData::CheckComplete() const {
-  for (const auto& [path, pieces] : files_) {
-    for (const Piece& piece : pieces) {
+void ExternalData::Complete() {
+  for (auto& [path, pieces] : files_) {
+    for (Piece& piece : pieces) {
       const auto bytes = static_cast<int64_t>(piece.tensor.bytes());
-      if (piece.received == bytes) continue;
+      if (piece.received == bytes) {
+        MakeBoolsValid(piece.tensor);
+        continue;
+      }
       throw Error(reason::kInvalidModel,
                   fmt::format("initializer '{}' is kept in '{}' from byte {} to {}, of which {} "
                               "came: send the file in `external`",

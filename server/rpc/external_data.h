@@ -26,8 +26,9 @@ class ExternalData {
   // part of no file, a file that came before, and one in which no initializer is kept.
   void Receive(const v1::FileChunk& chunk);
 
-  // Throws INVALID_MODEL that names an initializer whose bytes have not all come.
-  void CheckComplete() const;
+  // The last part has come. Throws INVALID_MODEL that names an initializer whose bytes have not all
+  // come.
+  void Complete();
 
  private:
   struct Piece {

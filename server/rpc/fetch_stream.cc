@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/on_host.h"
+#include "core/strings.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
@@ -39,7 +40,9 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
  private:
   void Collect(CommandScope& scope) override {
     for (const auto& [name, item] : scope.transaction.Fetch(Strings(request_.names()))) {
-      tensors_.emplace_back(name, OnHost(TensorOf(name, item).tensor(), scope.session.stream()));
+      const Value& value = TensorOf(name, item);
+      RequireBytes(value.spec(), "FetchStream");
+      tensors_.emplace_back(name, OnHost(value.tensor(), scope.session.stream()));
     }
   }
 

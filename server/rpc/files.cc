@@ -149,6 +149,7 @@ class RestoreSessionReactor final
   }
 
   uint64_t Hash() const override { return payload_; }
+  void Clear() override { tensors_.reset(); }
 
   void Execute(CommandScope& scope, v1::RestoreSessionResponse& response) override {
     if (has_tensors_) RestoreTensors(scope, response);

@@ -31,10 +31,14 @@ struct Frame {
   AttributeMap attributes = {};
   const Frame* outer = nullptr;  // of a graph; the call's frame has the attributes
 
-  const std::string& NameOf(const std::string& name) const {
+  // Null where nothing makes the name.
+  const std::string* Find(const std::string& name) const {
     const auto found = names.find(name);
-    if (found != names.end()) return found->second;
-    if (outer != nullptr) return outer->NameOf(name);
+    if (found != names.end()) return &found->second;
+    return outer == nullptr ? nullptr : outer->Find(name);
+  }
+  const std::string& NameOf(const std::string& name) const {
+    if (const std::string* found = Find(name)) return *found;
     throw Invalid(fmt::format("nothing makes '{}'", name));
   }
   const AttributeMap& CallAttributes() const {
@@ -67,6 +71,7 @@ class Expander {
   void Take(const v1::GraphProto& graph) {
     for (const auto& input : graph.input()) taken_.insert(input.name());
     for (const auto& initializer : graph.initializer()) taken_.insert(initializer.name());
+    for (const auto& sparse : graph.sparse_initializer()) taken_.insert(sparse.values().name());
     for (const auto& node : graph.node()) {
       taken_.insert(node.output().begin(), node.output().end());
     }
@@ -182,6 +187,9 @@ class Expander {
     for (std::string& name : *node.mutable_output()) {
       if (!name.empty()) name = Define(name, frame, label);
     }
+    if (node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training") {
+      RenameValues(frame, node);
+    }
     return node;
   }
 
@@ -201,6 +209,17 @@ class Expander {
     const auto [known, fresh] = frame.names.try_emplace(name);
     if (fresh) known->second = Fresh(fmt::format("{}/{}", label, name));
     return known->second;
+  }
+
+  // The attributes xs, zs and y of a Gradient are names of values, too.
+  static void RenameValues(const Frame& frame, v1::NodeProto& node) {
+    const auto rename = [&](std::string& name) {
+      if (const std::string* known = frame.Find(name)) name = *known;
+    };
+    for (auto& attribute : *node.mutable_attribute()) {
+      for (std::string& name : *attribute.mutable_strings()) rename(name);
+      if (attribute.has_s()) rename(*attribute.mutable_s());
+    }
   }
 
   static const v1::AttributeProto* Referred(const v1::AttributeProto& attribute,

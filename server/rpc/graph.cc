@@ -44,10 +44,7 @@ void EncodeAttribute(const Attributes::Entry& entry, v1::AttributeProto* proto) 
     }
     void operator()(const Tensor& tensor) const {
       proto->set_type(v1::AttributeProto::TENSOR);
-      v1::TensorProto& t = *proto->mutable_t();
-      t.set_data_type(static_cast<int>(tensor.dtype()));
-      t.mutable_dims()->Assign(tensor.dims().begin(), tensor.dims().end());
-      t.set_raw_data(tensor.data<char>(), tensor.bytes());
+      EncodeHost(tensor, proto->mutable_t());
     }
   };
   std::visit(Encoder{proto}, entry.second);

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <string_view>
@@ -18,14 +19,15 @@ namespace {
 
 constexpr std::string_view kUnix = "unix:";
 
-// Whether a process listens at the socket.
+// Whether a process listens at the socket, or takes datagrams there.
 bool Answers(const sockaddr_un& address) {
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return false;
-  const bool connected =
-      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  const bool answers =
+      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
+      errno == EPROTOTYPE;
   close(probe);
-  return connected;
+  return answers;
 }
 
 std::string ReadPem(const std::string& path) {

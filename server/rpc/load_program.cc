@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "backend/quota.h"
 #include "rpc/model.h"
 #include "rpc/model_check.h"
 #include "rpc/node.h"
@@ -58,9 +59,12 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
   void Receive(v1::LoadProgramRequest& message) override {
     const bool first = session() == nullptr;
     Join(message.session_id(), message.sequence());
-    payload_ = first ? PayloadHash(message)
-                     : absl::HashOf(payload_, message.data(), message.external().path(),
-                                    message.external().data());
+    if (first) replayable_ = message.sequence() != 0;
+    if (replayable_) {
+      payload_ = first ? PayloadHash(message)
+                       : absl::HashOf(payload_, message.data(), message.external().path(),
+                                      message.external().data());
+    }
     const bool has_external = message.has_external();
     std::string data = std::move(*message.mutable_data());
     const v1::FileChunk external = std::move(*message.mutable_external());
@@ -76,21 +80,32 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
       throw Error(reason::kInvalidArgument, "the model's `data` comes before `external`");
     }
     CheckModelSize(data_.size() + data.size());
-    data_.empty() ? data_.swap(data) : void(data_.append(data));
+    received_.Grow(session()->stream().quota(), static_cast<int64_t>(data.size()));
+    if (data_.empty()) {
+      data_ = std::move(data);
+    } else {
+      data_.append(data);
+    }
   }
 
   void Decode() {
     if (loaded_.has_value()) return;
     const std::string prefix =
         head_.has_parameter_prefix() ? head_.parameter_prefix() : head_.program() + "/";
-    v1::ModelProto model = ModelOf(head_, data_);
-    std::string().swap(data_);
+    v1::ModelProto model = TakeModel();
     loaded_ = DecodeModel(std::move(model), head_.program(), prefix, session()->stream());
+  }
+
+  // The bytes go before arrays are made of the model.
+  v1::ModelProto TakeModel() {
+    const std::string data = std::exchange(data_, {});
+    const Booking booked = std::move(received_);
+    return ModelOf(head_, data);
   }
 
   void Complete() override {
     Decode();
-    loaded_->external.CheckComplete();
+    loaded_->external.Complete();
   }
 
   uint64_t Hash() const override { return payload_; }
@@ -101,10 +116,14 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
                                   head_.trainable());
   }
 
+  void Clear() override { loaded_.reset(); }
+
   v1::LoadProgramRequest head_;  // the first message, without what may be large
   std::string data_;
+  Booking received_;  // of data_
   std::optional<LoadedProgram> loaded_;
-  uint64_t payload_ = 0;  // a hash of all that came
+  bool replayable_ = false;
+  uint64_t payload_ = 0;  // a hash of all that came, where it is replayable
 };
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include "core/error.h"
 #include "exec/op_times.h"
 #include "gradwire/v1/gradwire.pb.h"
-#include "gradwire/v1/status.pb.h"
 #include "rpc/status.h"
 
 namespace gradwire::rpc {
@@ -22,28 +21,6 @@ const prometheus::Histogram::BucketBoundaries kSeconds = {
     1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100};
 constexpr std::array<const char*, kPhases> kPhaseNames = {"receive", "queue",  "decode",
                                                           "compute", "encode", "send"};
-
-const char* CodeName(grpc::StatusCode code) {
-  constexpr std::array<const char*, 17> kNames = {"OK",
-                                                  "CANCELLED",
-                                                  "UNKNOWN",
-                                                  "INVALID_ARGUMENT",
-                                                  "DEADLINE_EXCEEDED",
-                                                  "NOT_FOUND",
-                                                  "ALREADY_EXISTS",
-                                                  "PERMISSION_DENIED",
-                                                  "RESOURCE_EXHAUSTED",
-                                                  "FAILED_PRECONDITION",
-                                                  "ABORTED",
-                                                  "OUT_OF_RANGE",
-                                                  "UNIMPLEMENTED",
-                                                  "INTERNAL",
-                                                  "UNAVAILABLE",
-                                                  "DATA_LOSS",
-                                                  "UNAUTHENTICATED"};
-  const auto index = static_cast<size_t>(code);
-  return index < kNames.size() ? kNames[index] : "UNKNOWN";
-}
 
 MetricFamily NewFamily(const char* name, const char* help, MetricType type) {
   MetricFamily family;
@@ -125,8 +102,12 @@ Metrics::Metrics(const SessionStore& store)
                  .Register(*registry_)),
       errors_(prometheus::BuildCounter()
                   .Name("gradwire_errors_total")
-                  .Help("Calls that failed, by the reason in their details")
+                  .Help("Calls, and commands of pipelines, that failed, by their reason")
                   .Register(*registry_)),
+      refusals_(prometheus::BuildCounter()
+                    .Name("gradwire_quota_refusals_total")
+                    .Help("What was refused, by the limit that it would have passed")
+                    .Register(*registry_)),
       phases_() {
   auto& seconds = prometheus::BuildHistogram()
                       .Name("gradwire_call_seconds")
@@ -167,8 +148,24 @@ void Metrics::Called(const std::string& verb, const grpc::Status& status, Clock:
     found->second.succeeded->Increment();
     return;
   }
-  calls_.Add({{"verb", verb}, {"code", CodeName(status.error_code())}}).Increment();
-  errors_.Add({{"reason", ReasonOf(status)}}).Increment();
+  calls_.Add({{"verb", verb}, {"code", NameOf(status.error_code())}}).Increment();
+  const std::optional<v1::ErrorInfo> info = InfoOf(status);
+  if (info.has_value()) {
+    const auto quota = info->metadata().find(kQuotaKey);
+    Failed(info->reason(), quota == info->metadata().end() ? "" : quota->second);
+  } else {
+    Failed("", "");
+  }
+}
+
+void Metrics::Failed(const Error& error) {
+  const auto quota = error.metadata().find(kQuotaKey);
+  Failed(std::string(error.reason().name), quota == error.metadata().end() ? "" : quota->second);
+}
+
+void Metrics::Failed(const std::string& reason, const std::string& quota) {
+  errors_.Add({{"reason", reason}}).Increment();
+  if (!quota.empty()) refusals_.Add({{"quota", quota}}).Increment();
 }
 
 int Metrics::Serve(const std::string& address) {

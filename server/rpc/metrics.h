@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "session/session_store.h"
 
 namespace gradwire::rpc {
@@ -42,6 +43,8 @@ class Metrics {
   void Called(const std::string& verb, const grpc::Status& status, Clock::duration time);
   // A command that computes, and whether its plan was there.
   void Planned(bool cached) { (cached ? plans_cached_ : plans_traced_)->Increment(); }
+  // A command failed and its call did not: one of a pipeline.
+  void Failed(const Error& error);
   // Bytes of messages.
   void Received(size_t bytes) { received_->Increment(static_cast<double>(bytes)); }
   void Sent(size_t bytes) { sent_->Increment(static_cast<double>(bytes)); }
@@ -51,6 +54,8 @@ class Metrics {
   int Serve(const std::string& address);
 
  private:
+  // `quota`: the limit that stood in the way, or "".
+  void Failed(const std::string& reason, const std::string& quota);
   static double Seconds(Clock::duration time) {
     return std::chrono::duration<double>(time).count();
   }
@@ -59,6 +64,7 @@ class Metrics {
   const std::shared_ptr<prometheus::Collectable> state_;
   prometheus::Family<prometheus::Counter>& calls_;
   prometheus::Family<prometheus::Counter>& errors_;
+  prometheus::Family<prometheus::Counter>& refusals_;
   // What nearly every call touches, found without a lock.
   struct Verb {
     prometheus::Counter* succeeded;
@@ -93,9 +99,10 @@ class PhaseClock {
 using Interceptors =
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
 
-// Watches every call of the API: counts and measures it and, when `log`, writes a line of JSON
-// about it to the log: verb, code, seconds, session (metadata `gradwire-session`), request
-// (`x-request-id`), and trace and span (W3C `traceparent`). `metrics` outlives the server.
+// Watches every call of the API: counts and measures it and, when `log`, writes an event "call" to
+// the log: verb, code, seconds, and the ids that its metadata has (rpc/call_ids.h) as session_id,
+// request_id, trace_id and span_id; of a call that failed also reason and error. `metrics` outlives
+// the server.
 Interceptors WatchCalls(Metrics& metrics, bool log);
 
 }  // namespace gradwire::rpc

@@ -8,10 +8,13 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/strings.h"
 #include "rpc/functions.h"
 #include "rpc/model_check.h"
+#include "rpc/sparse.h"
 #include "rpc/value_info.h"
 #include "rpc/wire.h"
+#include "session/gradient_node.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -37,7 +40,9 @@ Tensor DecodeInitializer(const v1::TensorProto& proto, Stream& stream, ExternalD
   v1::TensorSpec spec;
   spec.set_data_type(proto.data_type());
   *spec.mutable_dims() = proto.dims();
-  Tensor tensor = AllocateTensor(stream, DecodeSpec(spec));
+  const TensorSpec decoded = DecodeSpec(spec);
+  RequireBytes(decoded, "external data");
+  Tensor tensor = AllocateTensor(stream, decoded);
   external.Expect(proto, tensor);
   return tensor;
 }
@@ -51,6 +56,10 @@ std::vector<NamedTensor> TakeInitializers(v1::GraphProto& graph, Stream& stream,
     protos[i].reset(graph.mutable_initializer()->ReleaseLast());
   }
   std::vector<NamedTensor> tensors;
+  for (const v1::SparseTensorProto& proto : graph.sparse_initializer()) {
+    tensors.emplace_back(proto.values().name(), DecodeSparse(proto, stream));
+  }
+  graph.clear_sparse_initializer();
   for (auto& proto : protos) {
     try {
       tensors.emplace_back(proto->name(), DecodeInitializer(*proto, stream, external));
@@ -107,6 +116,7 @@ LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
   LoadedProgram loaded;
   loaded.program.name = name;
   loaded.program.nodes = ExpandNodes(model);
+  ResolveGradients(loaded.program.nodes);
   loaded.initializers = TakeInitializers(*model.mutable_graph(), stream, loaded.external);
   std::set<std::string> parameters = SavedParameters(model);
   for (const auto& [initializer, tensor] : loaded.initializers) parameters.insert(initializer);
@@ -116,6 +126,9 @@ LoadedProgram DecodeWhole(v1::ModelProto model, const std::string& name,
   loaded.program.inputs = DecodeValueInfos(graph.input(), "input", parameters);
   loaded.program.outputs = DecodeValueInfos(graph.output(), "output");
   loaded.program.onnx = WithoutWeights(std::move(model), loaded.initializers, parameter_prefix);
+  auto booking = std::make_shared<Booking>();
+  booking->Grow(stream.quota(), loaded.program.Bytes());
+  loaded.program.booked = std::move(booking);
   return loaded;
 }
 

@@ -18,8 +18,9 @@ namespace gradwire::rpc {
 namespace {
 
 // The newest version of each domain that has versions here.
-constexpr std::array<std::pair<std::string_view, int64_t>, 4> kNewest = {{
+constexpr std::array<std::pair<std::string_view, int64_t>, 5> kNewest = {{
     {"", kMaxOpset},
+    {"ai.onnx.ml", 5},
     {"ai.onnx.preview", 1},
     {"ai.onnx.preview.training", 1},
     {"gradwire", 1},
@@ -70,13 +71,17 @@ class Scope {
   }
 
   void AddGraph(const v1::GraphProto& graph) {
-    if (graph.sparse_initializer_size() > 0) {
+    if (outer_ != nullptr && graph.sparse_initializer_size() > 0) {
       throw Error(reason::kOpUnsupported,
-                  fmt::format("initializer '{}' is sparse, which is not supported: make it dense",
+                  fmt::format("initializer '{}' is sparse, which is not supported in a graph "
+                              "within a node: make it dense",
                               graph.sparse_initializer(0).values().name()));
     }
     for (const auto& input : graph.input()) AddInput(input.name());
     for (const auto& initializer : graph.initializer()) AddInitializer(initializer.name());
+    for (const auto& initializer : graph.sparse_initializer()) {
+      AddInitializer(initializer.values().name());
+    }
     AddNodes(graph.node());
     for (const auto& output : graph.output()) CheckOutput(output.name());
   }

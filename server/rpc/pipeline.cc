@@ -87,7 +87,9 @@ class PipelineReactor final
       return;
     }
     // Anew for each command: the session may have ended meanwhile.
+    const size_t bytes = request_.ByteSizeLong();
     const grpc::Status found = Guard([&] {
+      access_.CheckMessage(*context_, bytes);
       const auto session =
           access_.Find(*context_, session_ == nullptr ? request_.session_id() : session_->id());
       if (session_ == nullptr) session_ = session;
@@ -98,7 +100,6 @@ class PipelineReactor final
     }
     auto request = std::make_shared<v1::PipelineRequest>(std::move(request_));
     request_.Clear();
-    const size_t bytes = request->ByteSizeLong();
     {
       const std::lock_guard lock(mutex_);
       ++in_flight_;
@@ -163,6 +164,7 @@ class PipelineReactor final
     });
     session_->Renew();
     if (error.has_value()) {
+      access_.metrics().Failed(*error);
       poison_.Add(names, poison_.Cause(*error, request.sequence()));
       Error named = *error;
       named.Prefix(

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/hash/hash.h"
+#include "core/bools.h"
+#include "core/strings.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
@@ -55,6 +57,7 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
   void Begin(const v1::PutChunk& header) {
     CheckWhole();
     const TensorSpec spec = DecodeSpec(header.spec());
+    RequireBytes(spec, "PutStream");
     tensors_.push_back(
         {header.name(), header.requires_grad(), AllocateTensor(session()->stream(), spec)});
   }
@@ -74,8 +77,10 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
   }
 
   void Answer() override { *answer_ = ToBuffer(response_); }
+  void Clear() override { tensors_.clear(); }
 
   static void PutOne(CommandScope& scope, Incoming& incoming, v1::PutResponse& response) {
+    MakeBoolsValid(incoming.tensor);
     std::vector<NamedTensor> one;
     one.emplace_back(incoming.name, std::move(incoming.tensor));
     for (const TensorInfo& info : scope.transaction.Put(std::move(one), incoming.requires_grad)) {

@@ -14,27 +14,31 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 // Nodes may hold weights as attributes; who sends these each time does not mind a trace.
-constexpr size_t kMaxKeyBytes = size_t{1} << 20;
+constexpr size_t kMaxKeyBytes = size_t{1} << 16;
 
-void Collect(Message& message, std::vector<v1::TensorProto*>& arrays) {
+// False where a profile is asked for, which a trace makes.
+bool Collect(Message& message, std::vector<v1::TensorProto*>& arrays) {
   if (message.GetDescriptor() == v1::TensorProto::descriptor()) {
     arrays.push_back(static_cast<v1::TensorProto*>(&message));
-    return;
+    return true;
   }
   const Reflection& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
   reflection.ListFields(message, &fields);
+  bool repeatable = true;
   for (const FieldDescriptor* field : fields) {
+    if (field->name() == "profile") repeatable = false;
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
     if (field->message_type() == v1::NodeProto::descriptor()) continue;
     if (!field->is_repeated()) {
-      Collect(*reflection.MutableMessage(&message, field), arrays);
+      repeatable &= Collect(*reflection.MutableMessage(&message, field), arrays);
       continue;
     }
     for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
-      Collect(*reflection.MutableRepeatedMessage(&message, field, i), arrays);
+      repeatable &= Collect(*reflection.MutableRepeatedMessage(&message, field, i), arrays);
     }
   }
+  return repeatable;
 }
 
 std::string Serialized(const Message& message) {
@@ -57,7 +61,8 @@ std::vector<v1::TensorProto*> ArraysIn(Message& message) {
 
 // The payloads are moved aside: they may be large.
 std::optional<Repeatable> RepeatableOf(Message& message) {
-  Repeatable repeatable{{}, ArraysIn(message)};
+  Repeatable repeatable;
+  if (!Collect(message, repeatable.arrays)) return std::nullopt;
   std::vector<std::string> payloads(repeatable.arrays.size());
   const auto swap_payloads = [&] {
     for (size_t i = 0; i < payloads.size(); ++i) {

@@ -26,8 +26,8 @@ struct Repeatable {
   std::vector<v1::TensorProto*> arrays;
 };
 
-// Nothing of a request that is too large to be kept. The message is as before on return.
-// REQUIRES: nobody else reads it meanwhile.
+// Nothing of a request that is too large to be kept, or asks for a profile. The message is as
+// before on return. REQUIRES: nobody else reads it meanwhile.
 std::optional<Repeatable> RepeatableOf(google::protobuf::Message& message);
 
 // Of commands that compute; nothing of others and where `session` keeps no plans. `request` is

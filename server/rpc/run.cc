@@ -66,6 +66,7 @@ void Inner(void (*verb)(CommandScope&, const Request&, Response*), CommandScope&
 }  // namespace
 
 void Step(CommandScope& scope, const v1::StepRequest& request, v1::StepResponse* response) {
+  if (request.profile()) scope.AnswerProfile(response->mutable_profile());
   response->set_stepped(
       scope.transaction.Step({Strings(request.parameters()), DecodeOptimizer(request),
                               request.clip_value(), request.clip_norm(), request.zero_grad()}));
@@ -109,6 +110,7 @@ std::string CommandName(const v1::Command& command) {
 }
 
 void Run(CommandScope& scope, const v1::RunRequest& request, v1::RunResponse* response) {
+  if (request.profile()) scope.AnswerProfile(response->mutable_profile());
   for (int i = 0; i < request.commands_size(); ++i) {
     scope.transaction.SetCommand(i);
     try {

@@ -104,7 +104,9 @@ grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* co
     response->set_version(GRADWIRE_VERSION);
     const SessionStore& store = access_.store();
     EncodeLimits(store.limits(), tenant, response->mutable_limits());
-    response->mutable_limits()->set_max_message_bytes(max_message_bytes_);
+    const int64_t agreed = store.limits().Of(tenant).max_message_bytes;
+    response->mutable_limits()->set_max_message_bytes(
+        agreed > 0 ? std::min(agreed, max_message_bytes_) : max_message_bytes_);
     response->set_max_ir_version(kMaxIrVersion);
     response->set_max_opset_version(kMaxOpset);
     for (const auto& backend : store.backends()) {

@@ -9,6 +9,7 @@
 
 #include "gradwire/v1/gradwire.grpc.pb.h"
 #include "rpc/access.h"
+#include "rpc/door.h"
 
 namespace gradwire::rpc {
 
@@ -21,6 +22,8 @@ using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
   X(DescribeSession)            \
   X(Put)                        \
   X(Fetch)                      \
+  X(PutShared)                  \
+  X(FetchShared)                \
   X(Forward)                    \
   X(Backward)                   \
   X(Gradients)                  \
@@ -42,9 +45,10 @@ using RawService = v1::Gradwire::WithRawCallbackMethod_PutStream<
 
 class Service final : public RawService {
  public:
-  // `access` outlives the service. `max_message_bytes`: what the listener takes in one message.
-  Service(const Access& access, int64_t max_message_bytes)
-      : access_(access), max_message_bytes_(max_message_bytes) {}
+  // `access` and `door` outlive the service. `max_message_bytes`: what the listener takes in one
+  // message. `door`: where shared memory is given out; nullptr: nowhere.
+  Service(const Access& access, int64_t max_message_bytes, Door* door = nullptr)
+      : access_(access), max_message_bytes_(max_message_bytes), door_(door) {}
   int64_t max_message_bytes() const { return max_message_bytes_; }
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
@@ -59,6 +63,9 @@ class Service final : public RawService {
   grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context,
                                          const v1::CloseSessionRequest* request,
                                          v1::CloseSessionResponse* response) override;
+  grpc::ServerUnaryReactor* AttachMemory(grpc::CallbackServerContext* context,
+                                         const v1::AttachMemoryRequest* request,
+                                         v1::AttachMemoryResponse* response) override;
   grpc::ServerReadReactor<grpc::ByteBuffer>* PutStream(grpc::CallbackServerContext* context,
                                                        grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* FetchStream(grpc::CallbackServerContext* context,
@@ -82,6 +89,7 @@ class Service final : public RawService {
  private:
   const Access& access_;
   const int64_t max_message_bytes_;
+  Door* const door_;
 };
 
 }  // namespace gradwire::rpc

@@ -2,11 +2,11 @@
 
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <new>
 #include <optional>
 
 #include "core/utf8.h"
-#include "gradwire/v1/status.pb.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -57,13 +57,41 @@ grpc::Status ToStatus(const Error& error) {
           ToDetails(error)};
 }
 
-std::string ReasonOf(const grpc::Status& status) {
+std::optional<v1::ErrorInfo> InfoOf(const grpc::Status& status) {
   v1::RpcStatus details;
   v1::ErrorInfo info;
   const bool has_info = details.ParseFromString(status.error_details()) &&
                         details.details_size() > 0 &&
                         info.ParseFromString(details.details(0).value());
-  return has_info ? info.reason() : "";
+  if (!has_info) return std::nullopt;
+  return info;
+}
+
+std::string ReasonOf(const grpc::Status& status) {
+  const std::optional<v1::ErrorInfo> info = InfoOf(status);
+  return info.has_value() ? info->reason() : "";
+}
+
+const char* NameOf(grpc::StatusCode code) {
+  constexpr std::array<const char*, 17> kNames = {"OK",
+                                                  "CANCELLED",
+                                                  "UNKNOWN",
+                                                  "INVALID_ARGUMENT",
+                                                  "DEADLINE_EXCEEDED",
+                                                  "NOT_FOUND",
+                                                  "ALREADY_EXISTS",
+                                                  "PERMISSION_DENIED",
+                                                  "RESOURCE_EXHAUSTED",
+                                                  "FAILED_PRECONDITION",
+                                                  "ABORTED",
+                                                  "OUT_OF_RANGE",
+                                                  "UNIMPLEMENTED",
+                                                  "INTERNAL",
+                                                  "UNAVAILABLE",
+                                                  "DATA_LOSS",
+                                                  "UNAUTHENTICATED"};
+  const auto index = static_cast<size_t>(code);
+  return index < kNames.size() ? kNames[index] : "UNKNOWN";
 }
 
 std::optional<Error> Catch(const std::function<void()>& f) {

@@ -9,14 +9,18 @@
 #include <string>
 
 #include "core/error.h"
+#include "gradwire/v1/status.pb.h"
 
 namespace gradwire::rpc {
 
 // The status of an error, with a google.rpc.ErrorInfo in its details, and a google.rpc.RetryInfo
 // where it passes by itself.
 grpc::Status ToStatus(const Error& error);
-// The reason in the details of a status; "" where there is none.
+// What the details of a status say; its reason, "" where there is none.
+std::optional<v1::ErrorInfo> InfoOf(const grpc::Status& status);
 std::string ReasonOf(const grpc::Status& status);
+// As gRPC spells it: "NOT_FOUND".
+const char* NameOf(grpc::StatusCode code);
 // A serialized google.rpc.Status of an error.
 std::string ToDetails(const Error& error);
 

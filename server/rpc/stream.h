@@ -26,6 +26,7 @@ class Upload : public grpc::ServerReadReactor<Message> {
   void OnReadDone(bool ok) final {
     const grpc::Status status = Guard([&] {
       if (ok) {
+        access_.CheckMessage(*context_, Bytes(message_));
         access_.metrics().Received(Bytes(message_));
         Receive(message_);
       } else {
@@ -33,7 +34,7 @@ class Upload : public grpc::ServerReadReactor<Message> {
       }
     });
     if (!status.ok()) {
-      this->Finish(status);
+      EndWith(status);
     } else if (ok) {
       this->StartRead(&message_);
     }
@@ -50,6 +51,8 @@ class Upload : public grpc::ServerReadReactor<Message> {
   virtual void Execute(CommandScope& scope, Response& response) = 0;
   // After the command, also when it had been executed before.
   virtual void Answer() {}
+  // Lets go of all that came. The call is about to end: its client may count on that memory.
+  virtual void Clear() = 0;
 
   // Of the first message: finds the session. Of later ones: renews its lease, or says that it has
   // ended.
@@ -85,6 +88,11 @@ class Upload : public grpc::ServerReadReactor<Message> {
       Answer();
     });
     session_->Renew();
+    EndWith(status);
+  }
+
+  void EndWith(const grpc::Status& status) {
+    Clear();
     this->Finish(status);
   }
 

@@ -35,24 +35,29 @@ Tokens::Digest Tokens::ParseDigest(const std::string& hex) {
 }
 
 Tokens Tokens::Read(const std::string& path) {
-  Tokens tokens;
+  std::ifstream file(path);
   try {
-    std::ifstream file(path);
     if (!file) throw Wrong("cannot be read");
-    const auto json = nlohmann::json::parse(file);
-    for (const auto& [name, tenant] : json.at("tenants").items()) {
-      for (const auto& digest : tenant.at("sha256")) {
-        tokens.entries_.push_back({ParseDigest(digest.get<std::string>()), name});
-      }
-      tokens.agreed_[name] = {Limit(tenant, "max_bytes"), Limit(tenant, "max_sessions")};
-    }
-    if (tokens.entries_.empty()) throw Wrong("holds no token");
-  } catch (const nlohmann::json::exception& exception) {
-    throw Wrong(fmt::format("tokens file '{}': {}", path, exception.what()));
+    return Parse(file);
   } catch (Error& error) {
     throw error.Prefix(fmt::format("tokens file '{}': ", path));
   }
+}
+
+Tokens Tokens::Parse(std::istream& text) try {
+  Tokens tokens;
+  const auto json = nlohmann::json::parse(text);
+  for (const auto& [name, tenant] : json.at("tenants").items()) {
+    for (const auto& digest : tenant.at("sha256")) {
+      tokens.entries_.push_back({ParseDigest(digest.get<std::string>()), name});
+    }
+    tokens.agreed_[name] = {Limit(tenant, "max_bytes"), Limit(tenant, "max_sessions"),
+                            Limit(tenant, "max_message_bytes")};
+  }
+  if (tokens.entries_.empty()) throw Wrong("holds no token");
   return tokens;
+} catch (const nlohmann::json::exception& exception) {
+  throw Wrong(exception.what());
 }
 
 std::optional<std::string> Tokens::TenantOf(std::string_view token) const {
@@ -70,7 +75,8 @@ std::map<std::string, TenantLimits> Tokens::Limits(const TenantLimits& otherwise
   std::map<std::string, TenantLimits> limits;
   for (const auto& [name, agreed] : agreed_) {
     limits[name] = {agreed.max_bytes.value_or(otherwise.max_bytes),
-                    agreed.max_sessions.value_or(otherwise.max_sessions)};
+                    agreed.max_sessions.value_or(otherwise.max_sessions),
+                    agreed.max_message_bytes.value_or(otherwise.max_message_bytes)};
   }
   return limits;
 }

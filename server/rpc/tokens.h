@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <istream>
 #include <map>
 #include <optional>
 #include <string>
@@ -18,9 +19,11 @@ namespace gradwire::rpc {
 class Tokens {
  public:
   // Reads a JSON file; digests are SHA-256 in hexadecimal, limits may be left out:
-  //   {"tenants": {"NAME": {"sha256": ["DIGEST", ...], "max_bytes": N, "max_sessions": N}}}
+  //   {"tenants": {"NAME": {"sha256": ["DIGEST", ...], "max_bytes": N, "max_sessions": N,
+  //                         "max_message_bytes": N}}}
   // Throws INVALID_ARGUMENT, saying what is wrong with it.
   static Tokens Read(const std::string& path);
+  static Tokens Parse(std::istream& text);
 
   // The tenant that a token stands for, if any. Its time does not tell how near a guess came.
   std::optional<std::string> TenantOf(std::string_view token) const;
@@ -36,6 +39,7 @@ class Tokens {
   struct Agreed {
     std::optional<int64_t> max_bytes;
     std::optional<int64_t> max_sessions;
+    std::optional<int64_t> max_message_bytes;
   };
   static Digest ParseDigest(const std::string& hex);
 

@@ -1,12 +1,11 @@
 // The interceptor that watches calls for metrics and log.
 
-#include <spdlog/spdlog.h>
-
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
-#include "core/utf8.h"
+#include "rpc/call_ids.h"
+#include "rpc/log.h"
 #include "rpc/metrics.h"
 #include "rpc/status.h"
 
@@ -18,37 +17,6 @@ using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
 constexpr std::string_view kService = "/gradwire.v1.Gradwire/";
-
-// What a call says of itself in its metadata.
-struct CallIds {
-  std::string session;
-  std::string request;
-  std::string trace;
-  std::string span;
-};
-
-// "VERSION-TRACE-SPAN-FLAGS" (W3C Trace Context, level 1): 2, 32, 16 and 2 hexadecimal digits.
-void ReadTraceparent(std::string_view value, CallIds& ids) {
-  const bool has_form = value.size() >= 55 && value[2] == '-' && value[35] == '-' &&
-                        value[52] == '-' &&
-                        value.substr(3, 49).find_first_not_of("0123456789abcdef-") == value.npos;
-  if (!has_form) return;
-  ids.trace = value.substr(3, 32);
-  ids.span = value.substr(36, 16);
-}
-
-template <class Metadata>
-CallIds IdsOf(const Metadata& metadata) {
-  CallIds ids;
-  for (const auto& [key, value] : metadata) {
-    const std::string_view name(key.data(), key.size());
-    const std::string_view text(value.data(), value.size());
-    if (name == "gradwire-session") ids.session = ToUtf8(text);
-    if (name == "x-request-id") ids.request = ToUtf8(text);
-    if (name == "traceparent") ReadTraceparent(text, ids);
-  }
-  return ids;
-}
 
 class Watch : public grpc::experimental::Interceptor {
  public:
@@ -81,20 +49,20 @@ class Watch : public grpc::experimental::Interceptor {
  private:
   void Log(Metrics::Clock::duration time) const {
     nlohmann::json line = {{"verb", verb_},
-                           {"code", static_cast<int>(status_.error_code())},
+                           {"code", NameOf(status_.error_code())},
                            {"seconds", std::chrono::duration<double>(time).count()}};
     if (!status_.ok()) {
       line["reason"] = ReasonOf(status_);
-      line["message"] = status_.error_message();
+      line["error"] = status_.error_message();
     }
-    const std::pair<const char*, const std::string*> ids[] = {{"session", &ids_.session},
-                                                              {"request", &ids_.request},
-                                                              {"trace", &ids_.trace},
-                                                              {"span", &ids_.span}};
+    const std::pair<const char*, const std::string*> ids[] = {{"session_id", &ids_.session},
+                                                              {"request_id", &ids_.request},
+                                                              {"trace_id", &ids_.trace},
+                                                              {"span_id", &ids_.span}};
     for (const auto& [key, id] : ids) {
       if (!id->empty()) line[key] = *id;
     }
-    spdlog::info("call {}", line.dump());
+    LogEvent("call", std::move(line));
   }
 
   Metrics& metrics_;

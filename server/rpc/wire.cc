@@ -7,8 +7,11 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "backend/on_host.h"
+#include "core/bools.h"
 #include "core/error.h"
 #include "core/host_tensor.h"
+#include "core/strings.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -18,10 +21,6 @@ static_assert(std::endian::native == std::endian::little, "payloads are copied a
 template <class Proto>
 TensorSpec SpecOf(const Proto& proto) {
   TensorSpec spec{DTypeFromCode(proto.data_type()), {proto.dims().begin(), proto.dims().end()}};
-  if (BitWidth(spec.dtype) == 0) {
-    throw Error(reason::kDtypeMismatch,
-                fmt::format("element type {} is not supported", Name(spec.dtype)));
-  }
   CheckSpec(spec);
   return spec;
 }
@@ -56,12 +55,38 @@ void CopyTyped(const v1::TensorProto& proto, Tensor& to) {
       return CopyField<uint32_t>(proto.uint64_data(), "uint64_data", to);
     case DType::kInt32:
       return CopyField<int32_t>(proto.int32_data(), "int32_data", to);
+    case DType::kBool:
+      return CopyField<bool>(proto.int32_data(), "int32_data", to);
     default:
       if (BitWidth(to.dtype()) == 16) {
         return CopyField<uint16_t>(proto.int32_data(), "int32_data", to);
       }
       return CopyField<uint8_t>(proto.int32_data(), "int32_data", to);
   }
+}
+
+void CheckStrings(const v1::TensorProto& proto, const TensorSpec& spec) {
+  if (proto.has_raw_data()) {
+    throw Error(reason::kInvalidArgument, "strings come in string_data, not in raw_data");
+  }
+  if (proto.string_data_size() != spec.numel()) {
+    throw Error(reason::kShapeMismatch,
+                fmt::format("a tensor of {} has {} elements, string_data holds {}", ToString(spec),
+                            spec.numel(), proto.string_data_size()));
+  }
+  for (int i = 0; i < proto.string_data_size(); ++i) {
+    RequireUtf8(proto.string_data(i), fmt::format("element {} of string_data", i));
+  }
+}
+
+Tensor DecodeStrings(const v1::TensorProto& proto, const TensorSpec& spec,
+                     const AllocateBytes& allocate) {
+  const std::vector<std::string_view> texts(proto.string_data().begin(), proto.string_data().end());
+  return MakeStrings(spec.dims, texts, allocate);
+}
+
+AllocateBytes From(Stream& stream) {
+  return [&stream](size_t bytes) { return stream.Allocate(bytes); };
 }
 
 }  // namespace
@@ -75,6 +100,10 @@ TensorSpec DecodeSpec(const v1::TensorProto& proto) {
                 "external data is for a program's initializers only: send the array itself "
                 "(raw_data)");
   }
+  if (spec.dtype == DType::kString) {
+    CheckStrings(proto, spec);
+    return spec;
+  }
   if (proto.has_raw_data() && static_cast<int64_t>(proto.raw_data().size()) != spec.bytes()) {
     WrongSize(spec, static_cast<int64_t>(proto.raw_data().size()), "raw_data");
   }
@@ -83,6 +112,7 @@ TensorSpec DecodeSpec(const v1::TensorProto& proto) {
 
 Tensor DecodeHost(const v1::TensorProto& proto) {
   const TensorSpec spec = DecodeSpec(proto);
+  if (spec.dtype == DType::kString) return DecodeStrings(proto, spec, HostBuffer::Make);
   // Without raw_data the message itself bounds what may be allocated.
   const auto bound = static_cast<int64_t>(proto.ByteSizeLong()) * 8;
   if (!proto.has_raw_data() && spec.bytes() > bound) WrongSize(spec, 0, "the message");
@@ -90,6 +120,7 @@ Tensor DecodeHost(const v1::TensorProto& proto) {
   if (proto.has_raw_data()) {
     if (tensor.bytes() != 0) {
       std::memcpy(tensor.mutable_data<char>(), proto.raw_data().data(), tensor.bytes());
+      MakeBoolsValid(tensor);
     }
   } else {
     CopyTyped(proto, tensor);
@@ -99,7 +130,10 @@ Tensor DecodeHost(const v1::TensorProto& proto) {
 
 Tensor Decode(const v1::TensorProto& proto, Stream& stream) try {
   const TensorSpec spec = DecodeSpec(proto);
-  if (!proto.has_raw_data()) return OnDevice(DecodeHost(proto), stream);
+  if (spec.dtype == DType::kString) return DecodeStrings(proto, spec, From(stream));
+  if (!proto.has_raw_data() || spec.dtype == DType::kBool) {
+    return OnDevice(DecodeHost(proto), stream);
+  }
   Tensor tensor = AllocateTensor(stream, spec);
   stream.Upload(proto.raw_data().data(), *tensor.buffer(), tensor.bytes());
   return tensor;
@@ -149,18 +183,27 @@ void EncodeSpec(const TensorSpec& spec, v1::TensorSpec* proto) {
 }
 
 Tensor OnDevice(const Tensor& host, Stream& stream) {
+  if (host.dtype() == DType::kString) return MakeStrings(host.dims(), Texts(host), From(stream));
   Tensor tensor = AllocateTensor(stream, host.spec());
   stream.Upload(host.data<char>(), *tensor.buffer(), tensor.bytes());
   return tensor;
 }
 
-void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::TensorProto* proto) {
-  proto->set_name(name);
+void EncodeHost(const Tensor& tensor, v1::TensorProto* proto) {
   proto->set_data_type(static_cast<int>(tensor.dtype()));
   proto->mutable_dims()->Assign(tensor.dims().begin(), tensor.dims().end());
-  std::string& raw = *proto->mutable_raw_data();
-  raw.resize(tensor.bytes());
-  stream.Download(*tensor.buffer(), raw.data(), raw.size());
+  if (tensor.dtype() != DType::kString) {
+    proto->set_raw_data(tensor.data<char>(), tensor.bytes());
+    return;
+  }
+  for (const std::string_view text : Texts(tensor)) {
+    proto->add_string_data(text.data(), text.size());
+  }
+}
+
+void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::TensorProto* proto) {
+  EncodeHost(OnHost(tensor, stream), proto);
+  proto->set_name(name);
 }
 
 void EncodeInfo(const TensorInfo& info, v1::TensorInfo* proto) {

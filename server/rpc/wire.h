@@ -13,8 +13,8 @@
 
 namespace gradwire::rpc {
 
-// Throws INVALID_ARGUMENT or DTYPE_MISMATCH, before anything is allocated, for an unknown or
-// non-fixed-size element type, a negative or absurd extent, or a payload of another size.
+// Throws INVALID_ARGUMENT or DTYPE_MISMATCH, before anything is allocated, for an unknown element
+// type, a negative or absurd extent, a payload of another size, or strings that are not UTF-8.
 TensorSpec DecodeSpec(const v1::TensorProto& proto);
 TensorSpec DecodeSpec(const v1::TensorSpec& proto);
 // On the host.
@@ -36,9 +36,11 @@ std::vector<NamedTensor> DecodeAll(const Protos& protos, Stream& stream) {
 }
 
 void EncodeSpec(const TensorSpec& spec, v1::TensorSpec* proto);
-// Waits for the device; payload in raw_data.
+// Waits for the device; payload in raw_data, or string_data.
 void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::TensorProto* proto);
 void EncodeInfo(const TensorInfo& info, v1::TensorInfo* proto);
+// The same of a tensor on the host, without a name.
+void EncodeHost(const Tensor& tensor, v1::TensorProto* proto);
 // A copy of a host tensor on the session's device.
 Tensor OnDevice(const Tensor& host, Stream& stream);
 

@@ -1,7 +1,8 @@
-// What the verbs are told, and what they answer.
+// What the verbs of a Transaction take and give.
 #ifndef GRADWIRE_SESSION_ARGUMENTS_H_
 #define GRADWIRE_SESSION_ARGUMENTS_H_
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>

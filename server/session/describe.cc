@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "session/gradient_node.h"
 #include "session/session.h"
 #include "session/transaction.h"
 
@@ -93,8 +94,9 @@ void InferNode(const NodeDef& node, Environment& environment, std::set<std::stri
   };
   bool known = true;
   ForEachNode({node}, [&](const NodeDef& inner) { known &= !inner.refusal.has_value(); });
-  for (const std::string& name : node.inputs) known &= !unknown.contains(name);
-  for (const std::string& name : node.captures) known &= !unknown.contains(name);
+  for (const std::string& name : ReadsOf(node)) known &= !unknown.contains(name);
+  // What is between xs and y may be a node that cannot run here.
+  if (node.gradient != nullptr) known &= !unknown.contains(node.gradient->y);
   if (known && traced()) return;
   for (const std::string& name : node.outputs) {
     if (!name.empty()) unknown.insert(name);

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <set>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace gradwire {
 namespace {
@@ -21,6 +23,25 @@ int64_t VersionOf(const std::string& domain, const OpsetImports& imports) {
 std::string FullName(const NodeDef& node) {
   return node.domain.empty() ? node.op_type : node.domain + "::" + node.op_type;
 }
+
+struct BytesOf {
+  int64_t operator()(int64_t) const { return 0; }
+  int64_t operator()(double) const { return 0; }
+  int64_t operator()(const std::string& text) const { return std::ssize(text); }
+  int64_t operator()(const Tensor& tensor) const {
+    auto bytes = static_cast<int64_t>(tensor.bytes());
+    for (const auto& pool : tensor.buffer()->held()) bytes += static_cast<int64_t>(pool->bytes());
+    return bytes;
+  }
+  template <class T>
+  int64_t operator()(const std::vector<T>& list) const {
+    auto bytes = static_cast<int64_t>(list.size() * sizeof(T));
+    if constexpr (std::is_same_v<T, std::string>) {
+      for (const std::string& text : list) bytes += std::ssize(text);
+    }
+    return bytes;
+  }
+};
 
 }  // namespace
 
@@ -88,6 +109,22 @@ void ForEachNode(const std::vector<NodeDef>& nodes,
     visit(node);
     for (const auto& [name, graph] : node.graphs) ForEachNode(graph->nodes, visit);
   }
+}
+
+int64_t Program::Bytes() const {
+  const BytesOf bytes_of;
+  int64_t bytes = std::ssize(onnx);
+  ForEachNode(nodes, [&](const NodeDef& node) {
+    bytes += static_cast<int64_t>(sizeof(NodeDef)) + bytes_of(node.label) + bytes_of(node.inputs) +
+             bytes_of(node.outputs) + bytes_of(node.captures);
+    for (const auto& [name, value] : node.attributes.entries()) {
+      bytes += static_cast<int64_t>(sizeof(Attributes::Entry)) + std::visit(bytes_of, value);
+    }
+    for (const auto& [name, graph] : node.graphs) {
+      for (const auto& [constant, tensor] : graph->constants) bytes += bytes_of(tensor);
+    }
+  });
+  return bytes;
 }
 
 std::vector<std::string> Program::Operators() const {

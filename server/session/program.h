@@ -10,11 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "backend/quota.h"
 #include "core/error.h"
 #include "graph/op.h"
 
 namespace gradwire {
 
+struct GradientDef;
 struct GraphDef;
 using GraphPtr = std::shared_ptr<const GraphDef>;
 
@@ -34,6 +36,8 @@ struct NodeDef {
   std::map<std::string, GraphPtr> graphs = {};
   std::map<std::string, ItemType> types = {};
   std::vector<std::string> captures = {};
+  // Of a Gradient (session/gradient_node.h): what it differentiates.
+  std::shared_ptr<const GradientDef> gradient = nullptr;
 };
 
 // Opset version by domain; the newest where a domain is missing.
@@ -92,9 +96,13 @@ struct Program {
   std::map<std::string, std::string> parameters;
   // The program as an onnx.ModelProto whose initializers are inputs; for SaveSession.
   std::string onnx;
+  // What the program takes of the session's memory besides its parameters.
+  std::shared_ptr<const Booking> booked = nullptr;
   // Computes the program's gradient in place of its operators; null where these do.
   ProgramPtr vjp = nullptr;
 
+  // Bytes of the nodes and of `onnx`.
+  int64_t Bytes() const;
   // Operators used, those that cannot run here, and those of the others that no gradient flows
   // through, as OP or DOMAIN::OP; sorted, each once.
   std::vector<std::string> Operators() const;

@@ -12,8 +12,9 @@ namespace {
 
 // Of arrays whose elements decide a shape; the cache keeps them alive.
 constexpr size_t kMaxContentBytes = size_t{1} << 16;
-// Of a plan: an unrolled loop may be long.
-constexpr size_t kMaxSteps = size_t{1} << 16;
+
+// Of a plan. What is longer spends its time in operators; plans are booked with no quota.
+constexpr size_t kMaxSteps = size_t{1} << 15;
 
 // Arrays that must be there before any of `values` can be computed.
 std::vector<SlotPtr> Sources(std::span<const Value> values) {
@@ -156,7 +157,7 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
 
 void Recorder::Before(const Schedule& schedule, const Changes& changes,
                       const std::vector<uint64_t>& drawn, Stream& stream) {
-  if (schedule.size() > kMaxSteps) Refuse();
+  if (schedule.size() > kMaxSteps) return Refuse();
   if (!possible_ || std::any_of(schedule.begin(), schedule.end(), IsWatched)) return Refuse();
   PlanBuilder builder(schedule, stream.device().type);
   for (const auto& [name, item] : changes) {

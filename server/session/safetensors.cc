@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/bools.h"
 #include "core/error.h"
 
 namespace gradwire {
@@ -146,7 +147,10 @@ std::vector<std::pair<std::string, Tensor>> SafetensorsReader::Finish() {
   const size_t end = entries_.empty() ? 0 : entries_.back().end;
   if (!parsed_ || position_ != end) Malformed("it is cut short");
   std::vector<std::pair<std::string, Tensor>> tensors;
-  for (Entry& entry : entries_) tensors.emplace_back(entry.name, std::move(entry.tensor));
+  for (Entry& entry : entries_) {
+    MakeBoolsValid(entry.tensor);
+    tensors.emplace_back(entry.name, std::move(entry.tensor));
+  }
   return tensors;
 }
 

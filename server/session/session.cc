@@ -1,6 +1,10 @@
 #include "session/session.h"
 
+#include <fmt/format.h>
+
 #include <utility>
+
+#include "core/error.h"
 
 namespace gradwire {
 
@@ -9,24 +13,52 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
     : id_(std::move(id)),
       options_(options),
       pool_(pool),
-      quota_(
-          std::make_shared<Quota>(options.max_bytes, "bytes of session memory", std::move(parent))),
+      quota_(std::make_shared<Quota>(options.max_bytes, "max_session_bytes", std::move(parent))),
       stream_(backend.NewStream(quota_)),
       strand_(std::make_shared<Strand>(pool)),
       lease_(std::make_shared<Lease>(options.lease)),
-      queue_(std::make_shared<Quota>(options.max_queued, "commands that wait in the session")),
+      queue_(std::make_shared<Quota>(options.max_queued, "max_session_queued")),
       random_state_(options.seed),
       commands_(options.max_plans) {}
 
-void Session::Post(std::function<void()> task) {
+void Session::Post(std::function<void()> task, int64_t bytes) {
   queue_->Take(1);
+  try {
+    quota_->Take(bytes);
+  } catch (...) {
+    queue_->Give(1);
+    throw;
+  }
   lease_->Begin();
-  strand_->Post([lease = lease_, queue = queue_, task = std::move(task)]() mutable {
-    queue->Give(1);
-    task();
-    task = nullptr;
-    lease->End();
-  });
+  strand_->Post(
+      [lease = lease_, queue = queue_, quota = quota_, bytes, task = std::move(task)]() mutable {
+        queue->Give(1);
+        quota->Give(bytes);
+        task();
+        task = nullptr;
+        lease->End();
+      });
+}
+
+std::shared_ptr<SharedArrays> Session::AttachMemory(size_t tensor_bytes, size_t inbox_bytes) {
+  auto* shareable = dynamic_cast<Shareable*>(stream_.get());
+  if (shareable == nullptr) {
+    throw Error(reason::kInvalidArgument,
+                fmt::format("device '{}' has no memory that can be shared", device().name()));
+  }
+  const std::lock_guard lock(shared_mutex_);
+  if (shared_arrays_ != nullptr) {
+    throw Error(reason::kInvalidArgument, "the session has shared memory attached already");
+  }
+  shared_arrays_ = std::make_shared<SharedArrays>(*shareable, quota_, tensor_bytes, inbox_bytes);
+  return shared_arrays_;
+}
+
+SharedArrays& Session::shared_arrays() const {
+  const std::lock_guard lock(shared_mutex_);
+  if (shared_arrays_ != nullptr) return *shared_arrays_;
+  throw Error(reason::kInvalidArgument,
+              "the session has no shared memory: call AttachMemory first");
 }
 
 void Lease::Renew() {

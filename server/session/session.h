@@ -19,6 +19,7 @@
 #include "session/command_cache.h"
 #include "session/program.h"
 #include "session/replay_cache.h"
+#include "session/shared_arrays.h"
 
 namespace gradwire {
 
@@ -49,8 +50,8 @@ struct SessionOptions {
   size_t max_plans = 0;    // commands whose plans are kept; none where it is 0
 };
 
-// The lease is thread-safe. All else belongs to the strand: commands post their work to it, and a
-// Transaction there reads and changes the rest.
+// The lease, and attaching shared memory, are thread-safe. All else belongs to the strand: commands
+// post their work to it, and a Transaction there reads and changes the rest.
 class Session {
  public:
   // What the session holds in tensors is booked with `parent` too, where there is one.
@@ -59,8 +60,9 @@ class Session {
 
   const std::string& id() const { return id_; }
   // Queues work of this session behind what is queued already. The lease does not end before it.
-  // Throws QUOTA_EXCEEDED when too much waits.
-  void Post(std::function<void()> task);
+  // `bytes`, of what the task holds, are booked as the session's memory while it waits. Throws
+  // QUOTA_EXCEEDED when too much waits.
+  void Post(std::function<void()> task, int64_t bytes = 0);
 
   const SessionOptions& options() const { return options_; }
   std::chrono::milliseconds lease() const { return options_.lease; }
@@ -76,6 +78,12 @@ class Session {
   Stream& stream() { return *stream_; }
   ReplayCache& replays() { return replays_; }
   CommandCache& commands() { return commands_; }
+  // Shares memory with a process on this machine, once in a session's life: `tensor_bytes` for
+  // arrays that it reads in place, `inbox_bytes` for what it writes. Throws INVALID_ARGUMENT where
+  // the device cannot, or when it is done already; QUOTA_EXCEEDED, OUT_OF_MEMORY.
+  std::shared_ptr<SharedArrays> AttachMemory(size_t tensor_bytes, size_t inbox_bytes);
+  // Throws INVALID_ARGUMENT when no memory is attached.
+  SharedArrays& shared_arrays() const;
   const std::map<std::string, Item>& names() const { return names_; }
   const std::map<std::string, ProgramPtr>& programs() const { return programs_; }
 
@@ -98,6 +106,8 @@ class Session {
   uint64_t random_state_;
   ReplayCache replays_;
   CommandCache commands_;
+  mutable std::mutex shared_mutex_;
+  std::shared_ptr<SharedArrays> shared_arrays_;  // guarded
 };
 
 }  // namespace gradwire

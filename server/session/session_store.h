@@ -22,6 +22,7 @@ namespace gradwire {
 struct TenantLimits {
   int64_t max_bytes = 0;
   int64_t max_sessions = 0;
+  int64_t max_message_bytes = 0;  // of one message, where less than the server's
 };
 
 // 0 means no limit.

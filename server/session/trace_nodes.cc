@@ -13,6 +13,7 @@
 #include "graph/anomaly.h"
 #include "graph/structured.h"
 #include "graph/trace.h"
+#include "session/gradient_node.h"
 #include "session/graph_body.h"
 
 namespace gradwire {
@@ -68,13 +69,6 @@ struct Span {
   }
 };
 
-// What a node reads: its inputs, and what graphs among its attributes read from outside.
-std::vector<std::string> ReadsOf(const NodeDef& node) {
-  std::vector<std::string> names = node.inputs;
-  names.insert(names.end(), node.captures.begin(), node.captures.end());
-  return names;
-}
-
 // Traces a call whose row is a rule of the trace, or that has graphs among its attributes.
 Items TraceStructured(const NodeDef& node, Items inputs, const Environment& environment,
                       const LookOutside& look_outside) {
@@ -91,7 +85,8 @@ Items TraceStructured(const NodeDef& node, Items inputs, const Environment& envi
 }
 
 // Traces a call of tensors.
-Items TracePlain(const NodeDef& node, const Items& inputs) {
+Items TracePlain(const NodeDef& node, const Items& inputs, const Environment& environment,
+                 const LookOutside& look_outside) {
   for (const auto& [name, graph] : node.graphs) CheckAttribute(*node.op, name);
   for (const auto& [name, type] : node.types) CheckAttribute(*node.op, name);
   Values values;
@@ -105,7 +100,10 @@ Items TracePlain(const NodeDef& node, const Items& inputs) {
   }
   const bool watched = Trace::Current().detects_anomalies();
   const Values made_from = watched ? values : Values();
-  const Values outputs = Apply(*node.op, std::move(values), node.attributes, CountOutputs(node));
+  const Values outputs =
+      node.gradient != nullptr
+          ? TraceGradient(node, values, environment, look_outside)
+          : Apply(*node.op, std::move(values), node.attributes, CountOutputs(node));
   if (watched) WatchOutputs(node, made_from, outputs);
   return {outputs.begin(), outputs.end()};
 }
@@ -162,6 +160,15 @@ const Value& TensorOf(const std::string& name, const Item& item) {
       .With("tensor", name);
 }
 
+std::vector<std::string> ReadsOf(const NodeDef& node) {
+  std::vector<std::string> names = node.inputs;
+  names.insert(names.end(), node.captures.begin(), node.captures.end());
+  if (node.gradient != nullptr) {
+    names.insert(names.end(), node.gradient->reads.begin(), node.gradient->reads.end());
+  }
+  return names;
+}
+
 void TraceNode(const NodeDef& node, Environment& environment, const LookOutside& look_outside) {
   if (node.refusal.has_value()) throw Error(*node.refusal);
   Items inputs;
@@ -171,7 +178,7 @@ void TraceNode(const NodeDef& node, Environment& environment, const LookOutside&
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
   const Items outputs = IsStructured(*node.op, inputs)
                             ? TraceStructured(node, std::move(inputs), environment, look_outside)
-                            : TracePlain(node, inputs);
+                            : TracePlain(node, inputs, environment, look_outside);
   for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
     if (!node.outputs[i].empty()) environment[node.outputs[i]] = outputs[i];
   }

@@ -41,6 +41,10 @@ Item Find(const std::string& name, const Environment& environment, const LookOut
 // Throws INVALID_ARGUMENT, naming it, for what is no tensor.
 const Value& TensorOf(const std::string& name, const Item& item);
 
+// The names that a node reads: its inputs, and what graphs among its attributes read from outside,
+// or what a Gradient differentiates.
+std::vector<std::string> ReadsOf(const NodeDef& node);
+
 // Traces a node and adds what it makes to the environment. Graphs among its attributes see the
 // environment and what is outside.
 void TraceNode(const NodeDef& node, Environment& environment, const LookOutside& look_outside);

@@ -241,9 +241,9 @@ void Transaction::CheckCounts() const {
   const auto check = [](const char* what, int64_t limit, size_t used, int64_t added) {
     if (added > 0) CheckQuota(what, limit, static_cast<int64_t>(used), added);
   };
-  check("tensors of the session", session_.options().max_tensors, session_.names_.size(),
+  check("max_session_tensors", session_.options().max_tensors, session_.names_.size(),
         growth(session_.names_, changes_, [](const auto& value) { return value.has_value(); }));
-  check("programs of the session", session_.options().max_programs, session_.programs_.size(),
+  check("max_session_programs", session_.options().max_programs, session_.programs_.size(),
         growth(session_.programs_, programs_, [](const auto& p) { return p != nullptr; }));
 }
 

@@ -18,7 +18,6 @@
 #include "exec/executor.h"
 #include "graph/trace.h"
 #include "session/arguments.h"
-#include "session/program.h"
 #include "session/recorder.h"
 #include "session/trace_nodes.h"
 
@@ -63,6 +62,10 @@ class Transaction : private Evaluator {
 
   // Says which command of a Run is being traced, for errors.
   void SetCommand(int index) { trace_.origin().command = index; }
+  // -1 outside of a Run.
+  int command() { return trace_.origin().command; }
+  // Has the operators recorded that run from now on; `profile` outlives the transaction.
+  void set_profile(Profile& profile) { executor_.set_profile(&profile); }
 
   // Runs what was traced, then binds. Afterwards fetched values are ready.
   void Commit();

@@ -4,7 +4,9 @@ sides (raw/transfer.cc), from warm memory into warm memory; GB is 1e9 bytes."""
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from gradwire import dtypes
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.testing import Server
-from measure import Metric, Row, rows_of, sampled
+from measure import Metric, Row, rows_of, sampled, seconds
 from report import Curve, Result
 from rpc import OURS, RAW
 from setting import RawClient, Setting, cpu_seconds, listening_flags, resident_bytes
@@ -25,6 +27,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 UNARY = (4 * KIB, 64 * KIB, MIB, 16 * MIB)
 STREAMED = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB)
 LARGE = 3 * GIB
+SHARED = (MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB)
 # What gradwire's clients send; and what is best for raw gRPC.
 CHUNK, RAW_CHUNK = 2 * MIB, 4 * MIB
 # From here on the limit on GB/s holds.
@@ -124,6 +127,36 @@ def compare(setting: Setting, client: RawClient, case: str, ours: Side, raw: Sid
     return rows
 
 
+def shared_memory(setting: Setting) -> list[Row]:
+    """Put from the inbox over memcpy, and Fetch in place, whose time must not grow with the array."""
+    rows: list[Row] = []
+    fetches: dict[int, Sample] = {}
+    with tempfile.TemporaryDirectory() as folder, setting.server(f"--shared_memory={folder}/door") as server:
+        with gradwire.connect(server.target) as client, client.session() as session:
+            memory = session.attach_memory(4 * GIB, SHARED[-1])
+            for size in SHARED:
+                memory.clear()
+                array, target = memory.empty(size, np.uint8), np.zeros(size, np.uint8)
+                array[:] = np.arange(size, dtype=np.uint8)
+
+                def timed(call: Callable[[], object], size: int = size) -> Sample:
+                    return lambda: {"GB/s": size / 1e9 / seconds(call, max(1, SAMPLE_BYTES // size))}
+
+                put = timed(partial(memory.put, {name_of(size): array}))
+                copy = timed(partial(np.copyto, target, array))
+                puts, copies = sampled((put, copy), pairs=setting.pairs)
+                case = f"shared memory, Put of {name_of(size)} over memcpy"
+                rows += rows_of(case, puts, copies, {"GB/s": Metric(0.8, "higher")})
+                found = memory.fetch([name_of(size)])[0]
+                if found.flags.owndata or found.flags.writeable:
+                    raise AssertionError("the array was copied")
+                np.testing.assert_array_equal(found, array)
+                fetches[size] = lambda size=size: {"us": 1e6 * seconds(partial(memory.fetch, [name_of(size)]), 100)}
+            large, small = sampled((fetches[SHARED[-1]], fetches[SHARED[0]]), pairs=setting.pairs)
+    case = f"shared memory, Fetch of {name_of(SHARED[-1])} over one of {name_of(SHARED[0])}"
+    return [*rows, *rows_of(case, large, small, {"us": Metric()})]
+
+
 def peak(setting: Setting, client: RawClient, size: int) -> Row:
     """The most memory that a fresh server ever had for one array, over 1.02 of the array and 64 MiB."""
     with setting.server() as server, gradwire.connect(server.target) as connected, connected.session() as session:
@@ -183,4 +216,4 @@ def run(setting: Setting) -> Result:
                                     check(session)
                 client("disconnect")
         rows.append(peak(setting, client, GIB))
-    return Result(rows, curves(rows))
+    return Result([*rows, *shared_memory(setting)], curves(rows))

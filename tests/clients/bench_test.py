@@ -178,12 +178,45 @@ def test_a_scenario_that_cannot_be_read_is_exit_status_2(bench: Bench, text: str
 
 def test_wrong_usage_is_exit_status_2(bench: Bench) -> None:
     assert bench("--sessions=10001")[0] == 2
-    assert bench("--scenario=/nowhere")[0] == 2
+    for path in ("/nowhere", "/tmp"):
+        status, _, printed = bench(f"--scenario={path}")
+        assert status == 2
+        assert path in printed
     assert bench("--die=2")[0] == 2
 
 
+def test_a_flag_that_is_none_is_exit_status_2(bench: Bench) -> None:
+    for flag in ("--sesions=3", "--sessions=many", "--tls_cert=nowhere"):
+        status, report, printed = bench(flag)
+        assert (status, report) == (2, {}), printed
+        assert flag.split("=")[0].strip("-") in printed
+    status, _, printed = bench("--help")
+    assert status == 0
+    assert "--sessions" in printed
+
+
+def test_a_secured_server(bench: Bench, secured: dict[str, str]) -> None:
+    folder = secured["GRADWIRE_CERTIFICATES"]
+    target, token = f"--target={secured['GRADWIRE_SECURED_TARGET']}", f"--token_file={folder}/token"
+    run = (target, "--duration=1s", "--ramp=0s", "--sessions=4", "--timeout=5s")
+    tls = [f"--tls_ca={folder}/ca.pem", f"--tls_cert={folder}/client.pem", f"--tls_key={folder}/client.key"]
+    status, report, printed = bench(*run, *tls, token, scenario=PING)
+    assert status == 0, printed
+    assert report["verified"] > 0
+    assert bench(*run, *tls, token, "--tls_server_name=gradwire.test", scenario=PING)[0] == 0
+    for flags, complaint in [(tls, "UNAUTHENTICATED"), ([tls[0], token], "no server can be reached"), ([], "no server")]:
+        status, _, printed = bench(*run, *flags, scenario=PING)
+        assert status == 3
+        assert complaint in printed
+    status, _, printed = bench(*run, "--tls_ca=/nowhere", scenario=PING)
+    assert status == 2
+    assert "/nowhere" in printed
+
+
 def test_a_run_that_cannot_be_made_is_exit_status_3(bench: Bench) -> None:
-    assert bench("--target=127.0.0.1:1", "--timeout=1s")[0] == 3
+    status, report, printed = bench("--target=127.0.0.1:1", "--timeout=1s")
+    assert (status, report) == (3, {})
+    assert "no server can be reached at 127.0.0.1:1" in printed
     status, _, printed = bench(scenario="scenario a\nloop 1\ncall c\nfetch nowhere")
     assert status == 3
     assert "TENSOR_NOT_FOUND" in printed

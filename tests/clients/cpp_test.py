@@ -30,8 +30,8 @@ def test_the_example_fits_a_line(cpp: Path, server: Server) -> None:
     assert float(fitted["b"]) == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_clients_own_tests_pass(cpp: Path, server: Server) -> None:
-    print(output([str(cpp / "client_tests")], GRADWIRE_TARGET=server.target))
+def test_the_clients_own_tests_pass(cpp: Path, server: Server, secured: dict[str, str]) -> None:
+    print(output([str(cpp / "client_tests")], GRADWIRE_TARGET=server.target, **secured))
 
 
 def test_the_scenario_gives_the_numbers_of_the_python_client(cpp: Path, server: Server, expected: str) -> None:

@@ -19,7 +19,9 @@ HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 FLOATS = (F32, F64)
 INTS = tuple(np.dtype(t) for t in ("int32", "int64", "int8", "int16", "uint8", "uint16", "uint32", "uint64"))
 BOOL = np.dtype(np.bool_)
-ALL = (*FLOATS, *HALVES, *INTS, BOOL)
+STRING = np.dtype(object)
+ALL = (*FLOATS, *HALVES, *INTS, BOOL, STRING)
+WORDS = ("", "a", "A", "b", "ab", "Straße", "ÀÉ", "łódź", "日本語", "😀", "a b", " a  b\t", "a,b,,c", "x" * 40)
 MAX_OPSET = 27
 
 
@@ -100,6 +102,9 @@ class Draw:
         dims = self.dims() if dims is None else dims
         if dtype == BOOL:
             return np.asarray(self.rng.random(dims) < 0.5)
+        if dtype == STRING:
+            words = np.array(WORDS, object)
+            return np.asarray(words[self.rng.integers(0, len(words), dims)], object)
         if dtype in FLOATS or dtype in HALVES:
             return np.asarray(self.rng.uniform(low, high, dims)).astype(dtype)
         bottom = max(int(np.ceil(low)), int(np.iinfo(dtype).min))
@@ -148,7 +153,7 @@ def types_of(op: str, version: int) -> tuple[np.dtype[Any], ...]:
     return tuple(t for t in ALL if f"tensor({_ONNX_NAMES.get(t.name, t.name)})" in names)
 
 
-_ONNX_NAMES = {"float32": "float", "float64": "double"}
+_ONNX_NAMES = {"float32": "float", "float64": "double", "object": "string"}
 
 
 @dataclass

@@ -9,6 +9,7 @@ import numpy as np
 from random_ops_draw import BOOL, F32, F64, FLOATS, HALVES, INTS, Draw, Made, op
 
 REAL = (*FLOATS, *HALVES)
+NUMBERS = (*REAL, *INTS, BOOL)
 # Where each element is computed by itself small results are as exact as large ones.
 each = functools.partial(op, scale=1e-6)
 
@@ -254,14 +255,14 @@ def mean_variance(d: Draw) -> Made:
     return [d.x(dims)], d.attributes(axes=sorted(axis % 4 for axis in d.axes(4, 1)))
 
 
-@op("Cast", since=6)
+@op("Cast", since=6, types=NUMBERS)  # random_ops_strings.py has those of strings
 def cast(d: Draw) -> Made:
     to = d.one_of(F32, F64, *HALVES, *INTS, BOOL)
     low = 0 if to.kind == "u" or d.dtype.kind == "u" else -100
     return [d.x(low=low, high=100)], {"to": to}
 
 
-@op("CastLike")
+@op("CastLike", types=NUMBERS)
 def cast_like(d: Draw) -> Made:
     (x,), attributes = cast(d)
     return [x, d.x([1], dtype=attributes["to"])], {}

@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import RuntimeContextError
 
 from gradwire import Session, commands, dtypes, errors
+from gradwire.dtypes import as_array
 import random_ops_oracles_layers  # noqa: F401  (it fills the table)
 from random_ops_draw import FLOATS, HALVES, Array, Case, Draw, Row
 from random_ops_legacy import translated
@@ -102,7 +103,7 @@ def _evaluate(case: Case) -> list[Array]:
         graph = helper.make_graph([node], "one", inputs, outputs)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", case.opset)])
         evaluator = ReferenceEvaluator(onnx.shape_inference.infer_shapes(model))
-    return [np.asarray(y) for y in evaluator.run(None, feeds)]
+    return [as_array(np.asarray(y)) for y in evaluator.run(None, feeds)]
 
 
 def difference(case: Case, got: list[Array], wanted: list[Array], scale: float) -> str:

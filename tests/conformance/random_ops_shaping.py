@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from random_ops_draw import ALL, BOOL, F32, F64, FLOATS, HALVES, INTS, Array, Draw, Made, op
+from random_ops_draw import ALL, BOOL, F32, F64, FLOATS, HALVES, INTS, STRING, Array, Draw, Made, op
 
 
 @op("Reshape", since=5)
@@ -176,7 +176,7 @@ def scatter_nd(d: Draw) -> Made:
     updates = d.x([*indices.shape[:-1], *dims[indices.shape[-1] :]])
     reductions = ["add", "mul"] if d.opset >= 16 else []
     reductions += ["max", "min"] if d.opset >= 18 else []
-    usable = reductions and d.dtype != BOOL and d.flag()
+    usable = reductions and d.dtype not in (BOOL, STRING) and d.flag()
     return [d.x(dims), indices, updates], {"reduction": d.one_of(*reductions)} if usable else {}
 
 
@@ -294,7 +294,10 @@ def compress(d: Draw) -> Made:
 @op("Unique", outputs=4)
 def unique(d: Draw) -> Made:
     dims = d.dims(1, 3, empty=False)
-    return [d.x(dims, low=0, high=4).round()], d.attributes(axis=d.axis(len(dims)), sorted=d.int(0, 1))
+    x = d.x(dims, low=0, high=4)
+    if d.dtype == STRING:  # NumPy orders no slices of strings
+        return [x], d.attributes(sorted=d.int(0, 1))
+    return [x.round()], d.attributes(axis=d.axis(len(dims)), sorted=d.int(0, 1))
 
 
 @op("ReverseSequence")

@@ -22,6 +22,7 @@ import random_ops_elementwise  # noqa: F401  (they fill the table)
 import random_ops_layers  # noqa: F401
 import random_ops_legacy  # noqa: F401
 import random_ops_shaping  # noqa: F401
+import random_ops_strings  # noqa: F401
 import random_ops_vision  # noqa: F401
 from gradwire.testing import Server
 from gradient_outcomes import STRUCTURED

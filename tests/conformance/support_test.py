@@ -19,22 +19,25 @@ NAMES = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
 
 # Operators that the server lacks.
 ABSENT = {
-    "strings": {"RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"},
     "image files": {"ImageDecoder"},
 }
 # Element types that only operators which change no element take, or none.
-EVERYWHERE = {"string", "complex64", "complex128"}
+EVERYWHERE = {"complex64", "complex128"}
 FLOAT8 = {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz"}
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 # Element types that an operator lacks.
 LACKS = {
-    "Col2Im": {"bool"},  # it sums
+    "Col2Im": {"bool", "string"},  # it sums
     "Dropout": FLOAT8,
     "Erf": INTEGERS,  # its results are 0 and 1
-    "GridSample": {"bool"},  # it interpolates
+    "GridSample": {"bool", "string"},  # it interpolates
     "IsInf": FLOAT8,
     "IsNaN": FLOAT8,
     "QLinearMatMul": FLOAT8,
+    "RandomNormalLike": {"string"},  # numbers cannot be of its element type
+    "RandomUniformLike": {"string"},
+    "Resize": {"string"},  # it interpolates
+    "Upsample": {"string"},
 }
 
 

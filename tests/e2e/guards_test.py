@@ -1,12 +1,10 @@
-"""What stands between a server and the world: addresses, TLS, tokens, tenants, quotas, and an orderly end."""
+"""What stands between a server and the world: addresses, TLS, tokens, tenants, quotas."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -54,6 +52,11 @@ def refusal(*flags: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S)
     assert done.returncode == 2, done
     return done.stderr
+
+
+def test_help_lists_the_flags() -> None:
+    done = subprocess.run([str(server_binary()), "--help"], capture_output=True, text=True, timeout=CALL_S)
+    assert all(flag in done.stdout for flag in ("--host", "--port", "--tokens_file", "--max_session_plans"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "gradwire.example", "10.1.2.3"])
@@ -244,6 +247,7 @@ def test_clients_that_share_a_session_do_not_take_each_others_numbers(session: g
 def assert_refused(caught: pytest.ExceptionInfo[errors.QuotaExceeded], limit: int, requested: int | None = None) -> None:
     assert caught.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert caught.value.metadata["limit"] == str(limit)
+    assert caught.value.metadata["quota"] in pb.Limits.DESCRIPTOR.fields_by_name
     assert int(caught.value.metadata["used"]) + int(caught.value.metadata["requested"]) > limit
     assert requested is None or caught.value.metadata["requested"] == str(requested)
 
@@ -270,6 +274,33 @@ def test_a_tenant_has_its_share(tenants: Path) -> None:
         first.close()  # what it held is free again
         second.put({"x": np.zeros(700 << 10, np.uint8)})
         alice.session().close()
+
+
+@pytest.mark.files
+def test_a_tenants_messages_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    alice = {"sha256": [digest(ALICE)], "max_message_bytes": 2000}
+    path.write_text(json.dumps({"tenants": {"alice": alice, "bob": {"sha256": [digest(BOB)]}}}))
+    array = np.zeros(3000, np.uint8)
+    with Server(server_binary(), [f"--tokens_file={path}", "--max_message_bytes=100000"]) as server:
+        with gradwire.connect(server.target, token=BOB, timeout=CALL_S) as bob, bob.session() as session:
+            assert bob.server_info().limits.max_message_bytes == 100000
+            session.put({"x": array})
+        with gradwire.connect(server.target, token=ALICE, timeout=CALL_S) as alice_client, alice_client.session() as session:
+            assert alice_client.server_info().limits.max_message_bytes == 2000
+            chunk = pb.PutChunk(name="x", spec=pb.TensorSpec(dims=[3000], data_type=2), data=array.tobytes())
+            pipeline = session.pipeline()
+            for send in (
+                lambda: session.put({"x": array}),
+                lambda: session.put_chunks([chunk]),
+                lambda: pipeline.send(commands.put({"x": array})).result(),
+            ):
+                with pytest.raises(errors.QuotaExceeded) as caught:
+                    send()
+                assert_refused(caught, 2000)
+                assert caught.value.metadata["quota"] == "max_message_bytes" and caught.value.metadata["used"] == "0"
+            assert session.list_tensors() == []
+            session.put({"x": array[:1000]})
 
 
 def test_a_server_has_limits() -> None:
@@ -301,92 +332,3 @@ def test_a_session_has_limits() -> None:
         request.tensors.add(name="b", data_type=1, dims=[30000], raw_data=bytes(120000))
         with pytest.raises(errors.QuotaExceeded, match="100000"):
             client.unary("Put", request)
-
-
-def chain(length: int) -> list[object]:
-    """Products of "m" with itself, each of the one before: the last is "q"."""
-    ends = ["m", *(f"q{i}" for i in range(1, length)), "q"]
-    return [commands.node("MatMul", [ends[i], "m"], [ends[i + 1]]) for i in range(length)]
-
-
-def slow_forward(seconds: float, session: gradwire.Session) -> pb.ForwardRequest:
-    """A command that takes about so long."""
-    session.put({"m": np.linalg.qr(np.random.default_rng(0).normal(size=(400, 400)))[0]})
-    session.run([commands.forward(chain(20), outputs=["q"])])
-    began = time.monotonic()
-    session.run([commands.forward(chain(20), outputs=["q"])])
-    length = int(seconds / ((time.monotonic() - began) / 20)) + 1
-    return commands.forward(chain(length), outputs=["q"])
-
-
-def test_a_sessions_queue_is_bounded() -> None:
-    with Server(server_binary(), ["--max_session_queued=3"]) as server:
-        with gradwire.connect(server.target, timeout=CALL_S, attempts=1) as client, client.session() as session:
-            slow = slow_forward(2, session)
-            stub = client.channel.unary_unary(
-                "/gradwire.v1.Gradwire/Forward", pb.ForwardRequest.SerializeToString, pb.ForwardResponse.FromString
-            )
-            slow.session_id = session.id
-            running = stub.future(slow, timeout=CALL_S)
-            time.sleep(0.2)
-            quick = pb.ForwardRequest(session_id=session.id, nodes=[commands.node("Neg", ["m"], ["n"])])
-            waiting = [stub.future(quick, timeout=CALL_S) for _ in range(8)]
-            refused = [errors.from_rpc_error(call.exception()) for call in waiting if call.exception() is not None]
-            assert len(refused) == 5
-            assert all(isinstance(error, errors.QuotaExceeded) and error.metadata["limit"] == "3" for error in refused)
-            assert running.exception() is None
-            # A pipeline waits instead.
-            with session.pipeline() as pipeline:
-                replies = [pipeline.send(commands.forward([commands.node("Neg", ["m"], ["m"])])) for _ in range(50)]
-            assert all(reply.result() is not None for reply in replies)
-
-
-# ---------------------------------------------------------------- the end
-
-
-def test_sigterm_drains() -> None:
-    """Health turns, new sessions are refused with a hint, what runs finishes, and the server ends well."""
-    with Server(server_binary(), ["--grace=20s", "--drain_delay=1s", "--health_port=0"]) as server:
-        with gradwire.connect(server.target, timeout=CALL_S, attempts=1) as client:
-            session = client.session()
-            slow = slow_forward(3, session)
-            health = health_pb2_grpc.HealthStub(client.channel)  # type: ignore[no-untyped-call]
-            results: list[object] = []
-            thread = threading.Thread(target=lambda: results.append(session.run([slow])))
-            thread.start()
-            time.sleep(0.3)
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)
-            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-            with pytest.raises(errors.Unavailable) as caught:
-                client.session()
-            assert (caught.value.reason, caught.value.retry_after) == ("SHUTTING_DOWN", 1.0)
-            thread.join(CALL_S)
-            assert len(results) == 1
-            assert server.process.wait(CALL_S) == 0
-
-
-def test_what_does_not_finish_is_cancelled_within_the_grace_period() -> None:
-    with Server(server_binary(), ["--grace=2s"]) as server:
-        with gradwire.connect(server.target, timeout=CALL_S, attempts=1) as client:
-            session = client.session()
-            slow = slow_forward(60, session)
-            thread = threading.Thread(target=lambda: pytest.raises(errors.GradwireError, session.run, [slow]))
-            thread.start()
-            time.sleep(0.5)
-            began = time.monotonic()
-            server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(CALL_S) == 0
-            assert time.monotonic() - began < 10
-            thread.join(CALL_S)
-
-
-def test_the_probe_tells_whether_a_server_serves() -> None:
-    def probe(target: str) -> int:
-        return subprocess.run([str(server_binary()), f"--probe={target}"], capture_output=True, timeout=CALL_S).returncode
-
-    with Server(server_binary()) as server:
-        target = server.target
-        assert probe(target) == 0
-    assert probe(target) == 1

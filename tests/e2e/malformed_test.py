@@ -252,14 +252,79 @@ def test_wrong_types_are_named_when_the_program_runs(session: Session) -> None:
         session.forward(program="m", feeds={"x": X}, fetch=["y"])
 
 
-def test_a_sparse_initializer_is_refused(session: Session) -> None:
+def sparse_model(values: object, indices: object, dims: list[int]) -> bytes:
+    """y = Identity(s) of a sparse initializer."""
     model = net()
-    values = helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0])
-    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
-    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
-    with pytest.raises(errors.OpUnsupported, match="initializer 's' is sparse"):
-        session.load_program("m", model.SerializeToString())
+    model.graph.node.append(helper.make_node("Identity", ["s"], ["z"]))
+    stored = numpy_helper.from_array(np.asarray(values), "s")
+    model.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(stored, numpy_helper.from_array(np.asarray(indices, np.int64)), dims)
+    )
+    model.graph.output.append(helper.make_empty_tensor_value_info("z"))
+    return model.SerializeToString()
 
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.bool_, np.complex64])
+def test_sparse_initializers_become_dense_parameters(session: Session, dtype: type) -> None:
+    values = np.array([1, 1, 0]).astype(dtype)
+    dense = np.zeros((2, 3), dtype)
+    dense[0, 1], dense[1, 0], dense[1, 2] = values
+    for indices in ([1, 3, 5], [[0, 1], [1, 0], [1, 2]]):
+        info = session.load_program("sparse", sparse_model(values, indices, [2, 3]))
+        assert "sparse/s" in info.parameters
+        np.testing.assert_array_equal(session.fetch(["sparse/s"])[0], dense)
+        _, (z,) = session.forward(program="sparse", feeds={"x": X}, fetch=["z"])
+        np.testing.assert_array_equal(z, dense)
+
+
+def test_an_empty_sparse_initializer(session: Session) -> None:
+    session.load_program("sparse", sparse_model(np.empty(0, np.float32), [], [2, 0]))
+    assert session.fetch(["sparse/s"])[0].shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "indices", "dims", "message"),
+    [
+        ([1.0], [4], [4], r"index 4 is outside \[0, 4\)"),
+        ([1.0], [-1], [4], r"index -1 is outside"),
+        ([1.0, 2.0], [2, 1], [4], "indices must ascend"),
+        ([1.0, 2.0], [1, 1], [4], "indices must ascend"),
+        ([1.0], [[0, 0, 0]], [2, 2], r"indices are int64\[1,3\]"),
+        ([[1.0]], [0], [4], "values are float64\\[1,1\\], one dimension"),
+        ([1.0], [0], [1 << 60], "bytes|2\\^48|elements"),
+        ([1.0], [0], [-4], "-4"),
+        (np.array(["a"], object), [0], [4], "a sparse array of string is not supported"),
+    ],
+)
+def test_malformed_sparse_initializers(
+    session: Session, values: object, indices: object, dims: list[int], message: str
+) -> None:
+    with pytest.raises(errors.GradwireError, match=f"'s'.*({message})"):
+        session.load_program("broken", sparse_model(values, indices, dims))
+    assert session.list_tensors() == [] and session.list_programs() == []
+
+
+def test_a_sparse_initializer_is_booked(client: gradwire.Client) -> None:
+    with client.session(max_bytes=1 << 20) as session:
+        with pytest.raises(errors.QuotaExceeded):
+            session.load_program("large", sparse_model(np.ones(1, np.float32), [0], [1 << 30]))
+        assert session.describe().used_bytes == 0
+
+
+def test_a_program_is_booked(client: gradwire.Client) -> None:
+    with client.session(max_bytes=1 << 20) as session:
+        model = net()
+        value = numpy_helper.from_array(np.zeros(1 << 16, np.float32))
+        model.graph.node.append(helper.make_node("Constant", [], ["c"], value=value))
+        session.load_program("p", model.SerializeToString())
+        assert session.describe().used_bytes >= 2 * (4 << 16)  # the text, and what was made of it
+        session.unload_program("p")
+        session.delete(["p/w", "p/b"])
+        assert session.describe().used_bytes == 0
+        model.doc_string = "x" * (2 << 20)
+        with pytest.raises(errors.QuotaExceeded):
+            session.load_program("p", model.SerializeToString())
+        assert session.describe().used_bytes == 0 and session.list_programs() == []
 
 def test_an_operator_that_is_not_there_is_listed_and_refused_by_name(session: Session) -> None:
     model = net()

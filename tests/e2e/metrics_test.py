@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
+import signal
 import time
 import urllib.request
 from collections.abc import Iterator
 
+import grpc
 import numpy as np
 import pytest
 
@@ -94,10 +97,29 @@ def test_calls_are_counted_by_verb_and_code(metered: Metered, connection: gradwi
     assert grown("gradwire_calls_total", verb="Fetch", code="NOT_FOUND") == 1
     assert grown("gradwire_errors_total", reason="TENSOR_NOT_FOUND") == 1
     assert grown("gradwire_errors_total", reason="QUOTA_EXCEEDED") == 1
+    assert grown("gradwire_quota_refusals_total", quota="max_session_bytes") == 1
     assert grown("gradwire_call_seconds_count", verb="Put") == 6
     for phase in ("queue", "decode", "compute", "encode", "send", "receive"):
         assert grown("gradwire_phase_seconds_count", phase=phase) >= 5, phase
     assert 2 << 20 < grown("gradwire_message_bytes_total", direction="received") < 3 << 20
+
+
+def test_errors_in_pipelines_are_counted(metered: Metered, connection: gradwire.Client) -> None:
+    before = metered.samples()
+    with connection.session(max_bytes=1 << 20) as session, session.pipeline() as pipeline:
+        missing = pipeline.send(commands.forward([commands.node("Neg", ["missing"], ["n"])]))
+        dependent = pipeline.send(commands.fetch(["n"]))
+        large = pipeline.send(commands.put({"y": np.zeros(2 << 20, np.uint8)}))
+        for reply in (missing, dependent, large):
+            with pytest.raises(errors.GradwireError):
+                reply.result()
+    after = metered.samples()
+    for reason in ("TENSOR_NOT_FOUND", "DEPENDENCY_FAILED", "QUOTA_EXCEEDED"):
+        assert value(after, "gradwire_errors_total", reason=reason) - value(before, "gradwire_errors_total", reason=reason) == 1
+    refusals = [value(s, "gradwire_quota_refusals_total", quota="max_session_bytes") for s in (before, after)]
+    assert refusals[1] - refusals[0] == 1
+    calls = [value(s, "gradwire_calls_total", verb="Pipeline", code="OK") for s in (before, after)]
+    assert calls[1] - calls[0] == 1, "the stream itself went well"
 
 
 def test_streams_count_their_bytes(metered: Metered, connection: gradwire.Client) -> None:
@@ -155,14 +177,39 @@ def test_the_log_names_session_request_and_trace(metered: Metered, connection: g
         with pytest.raises(errors.TensorNotFound):
             session.fetch(["missing"])
     lines = [json.loads(line.split(" call ", 1)[1]) for line in metered.log().splitlines() if " call {" in line]
-    by_request = {line.get("request"): line for line in lines}
+    by_request = {line.get("request_id"): line for line in lines}
     traced = by_request['r"1']
-    assert (traced["verb"], traced["code"], traced["session"]) == ("Fetch", 0, session.id)
-    assert (traced["trace"], traced["span"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert (traced["verb"], traced["code"], traced["session_id"]) == ("Fetch", "OK", session.id)
+    assert (traced["trace_id"], traced["span_id"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
     assert 0 < traced["seconds"] < CALL_S
-    assert "trace" not in by_request["2"] and "session" not in by_request["2"]
-    (failed,) = (line for line in lines if line.get("session") == session.id and line["code"] != 0)
-    assert (failed["code"], failed["reason"]) == (5, "TENSOR_NOT_FOUND") and "missing" in failed["message"]
+    assert "trace_id" not in by_request["2"] and "session_id" not in by_request["2"]
+    (failed,) = (line for line in lines if line.get("session_id") == session.id and line["code"] != "OK")
+    assert (failed["code"], failed["reason"]) == ("NOT_FOUND", "TENSOR_NOT_FOUND") and "missing" in failed["error"]
+
+
+def test_a_log_of_json_lines() -> None:
+    with Metered(server_binary(), ["--metrics_port=0", "--log_calls", "--log_format=json"]) as server:
+        with gradwire.connect(server.target, timeout=CALL_S) as client, client.session() as session:
+            with pytest.raises(errors.TensorNotFound):
+                session.fetch(['mis"sing\n'])
+            raw = client.channel.unary_unary("/gradwire.v1.Gradwire/Fetch")
+            with pytest.raises(grpc.RpcError):
+                raw(b"\x0a\x02\xff\xfe", timeout=CALL_S)  # not UTF-8: Protocol Buffers would say so on stderr
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(CALL_S)
+        lines = [json.loads(line) for line in server.log().splitlines()]
+    for line in lines:
+        assert line["level"] in ("info", "warning") and line["message"]
+        assert abs(datetime.datetime.fromisoformat(line["time"]).timestamp() - time.time()) < CALL_S
+    calls = [line for line in lines if line["message"] == "call"]
+    assert [line["verb"] for line in calls][:2] == ["OpenSession", "Fetch"]
+    assert calls[1]["session_id"] == session.id and calls[1]["code"] == "NOT_FOUND" and 'mis"sing\n' in calls[1]["error"]
+    assert any("running calls may finish" in line["message"] for line in lines)
+
+
+def test_a_log_of_another_form_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="text or json"):
+        Server(server_binary(), ["--log_format=xml"])
 
 
 def test_metrics_need_a_free_port(metered: Metered) -> None:

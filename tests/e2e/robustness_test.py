@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import gradwire
 from conftest import ROOT, server_binary
-from gradwire import Client, commands, errors
+from gradwire import Client, Session, commands, errors
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.testing import Server
@@ -213,3 +213,42 @@ def test_a_pipeline_ends_with_its_session(own_client: Client) -> None:
     closed.set()
     with pytest.raises(errors.SessionNotFound):
         next(answers)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"axis": 1, "shape": [4, 3, 3]},
+        {"axis": 0, "shape": [1, 1]},
+        {"axis": 0, "shape": [4, 1 << 62]},
+        {"axis": 7, "shape": [5]},
+        {"shape": [-4, 4]},
+        {"shape": []},
+        {"shape": [1 << 62], "batch_dims": 1},
+    ],
+)
+def test_indices_that_fit_no_target_are_refused(session: Session, attributes: dict[str, Any]) -> None:
+    """Rows of gradwire's own domain can be called, too: this one wrote outside of its memory."""
+    session.put({"i": np.ones(4, np.int64)})
+    node = commands.node("IsLastWrite", ["i"], ["y"], attributes, domain="gradwire")
+    with pytest.raises((errors.ShapeMismatch, errors.InvalidArgument)):
+        session.run([commands.forward([node])])
+    node = commands.node("IsLastWrite", ["i"], ["y"], {"axis": 0, "shape": [4]}, domain="gradwire")
+    (answer,) = session.run([commands.forward([node], fetch=["y"])])
+    assert list(answer.fetched[0].raw_data) == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("axis", [-(1 << 62), (1 << 62), 50, -7, (1 << 63) - 1, -(1 << 63)])
+def test_axes_from_nowhere_are_refused_at_once(session: Session, axis: int) -> None:
+    """Found by the fuzz target operators: shapes were padded up to such an axis, for ever."""
+    session.put({"x": np.ones((2, 3), np.float32), "s": np.ones(3, np.float32)})
+    add = commands.node("Add", ["x", "s"], ["y"], {"broadcast": 1, "axis": axis})
+    with pytest.raises(errors.ShapeMismatch):
+        session.run([commands.forward([add], opset={"": 6})])
+    for inputs in (["x"], ["x", "s"], ["x", "s", "s"]):
+        norm = commands.node("LayerNorm", inputs, ["y"], {"axis": axis, "center": 1, "epsilon": 1e-5}, domain="gradwire")
+        with pytest.raises(errors.InvalidArgument, match="axis is"):
+            session.run([commands.forward([norm])])
+        grad = commands.node("LayerNormGrad", ["x", "x", "x", "x"], ["y"], {"axis": axis, "center": 1}, domain="gradwire")
+        with pytest.raises(errors.InvalidArgument, match="axis is"):
+            session.run([commands.forward([grad])])

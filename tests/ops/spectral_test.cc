@@ -84,6 +84,14 @@ OP_CASES(Window,
          {.op = "MelWeightMatrix",
           .inputs = {Ints({}, {3}), Ints({}, {12}), Ints({}, {8000}), Fixed(Elements({}, {0})),
                      Fixed(Elements({}, {40000}))},
+          .error = "INVALID_ARGUMENT"},
+         {.op = "MelWeightMatrix",
+          .inputs = {Ints({}, {3}), Ints({}, {12}), Ints({}, {8000}), Fixed(Elements({}, {0})),
+                     Fixed(Elements({}, {1e30}))},
+          .error = "INVALID_ARGUMENT"},
+         {.op = "MelWeightMatrix",
+          .inputs = {Ints({}, {3}), Ints({}, {12}), Ints({}, {8000}), Fixed(Elements({}, {1000})),
+                     Fixed(Elements({}, {-1000}))},
           .error = "INVALID_ARGUMENT"});
 
 }  // namespace

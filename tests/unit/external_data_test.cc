@@ -55,7 +55,7 @@ TEST(ExternalDataTest, PartsOfAnySizeFillWhatTheyReach) {
     for (size_t at = 0; at < file.size(); at += step) {
       external.Receive(Part(at == 0 ? "f" : "", file.substr(at, step)));
     }
-    external.CheckComplete();
+    external.Complete();
     EXPECT_EQ(Contents(first), file.substr(0, 10)) << step;
     EXPECT_EQ(Contents(inside), file.substr(5, 40)) << step;
     EXPECT_EQ(Contents(last), file.substr(70, 30)) << step;
@@ -69,11 +69,11 @@ TEST(ExternalDataTest, FilesMayComeInAnyOrder) {
   external.Expect(At("a", "dir/a", 1), a);
   external.Expect(At("b", "b", 0), b);
   external.Receive(Part("b", "xy"));
-  EXPECT_EQ(ErrorOf([&] { external.CheckComplete(); }),
+  EXPECT_EQ(ErrorOf([&] { external.Complete(); }),
             "INVALID_MODEL: initializer 'a' is kept in 'dir/a' from byte 1 to 4, of which 0 came: "
             "send the file in `external`");
   external.Receive(Part("dir/a", "_123 and more"));
-  external.CheckComplete();
+  external.Complete();
   EXPECT_EQ(Contents(a), "123");
   EXPECT_EQ(Contents(b), "xy");
 }

@@ -13,6 +13,7 @@
 #include "backend/caching_allocator.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/quota.h"
+#include "backend/shared_memory.h"
 #include "tests/unit/error_of.h"
 
 namespace gradwire {
@@ -37,7 +38,7 @@ TEST(QuotaTest, BooksUpToTheLimit) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.reason().name, "QUOTA_EXCEEDED");
-    EXPECT_EQ(error.message(), "bytes of session memory: 1 asked for, 100 of 100 in use");
+    EXPECT_EQ(error.message(), "max_session_bytes: 1 asked for, 100 of 100 in use");
     EXPECT_EQ(error.metadata().at("limit"), "100");
     EXPECT_EQ(error.metadata().at("used"), "100");
     EXPECT_EQ(error.metadata().at("requested"), "1");
@@ -228,6 +229,43 @@ TEST(CpuBackendTest, BuffersOutliveStreamAndBackend) {
   std::memset(buffer->data(), 1, 1000);
   buffer.reset();
   EXPECT_EQ(quota->used(), 0);
+}
+
+TEST(SharedArenaTest, LargeBlocksLieInTheSegmentWhileItHasRoom) {
+  constexpr size_t kBlock = SharedArena::kSmallestBlock;
+  CpuBackend backend;
+  auto quota = std::make_shared<Quota>(0);
+  const std::unique_ptr<Stream> stream = backend.NewStream(quota);
+  auto arena = dynamic_cast<Shareable&>(*stream).Share(2 * kBlock);
+  const auto offset = [&](const BufferPtr& buffer) { return arena->OffsetOf(buffer->data()); };
+  EXPECT_FALSE(offset(stream->Allocate(kBlock / 2)).has_value());
+  BufferPtr first = stream->Allocate(kBlock);
+  const BufferPtr second = stream->Allocate(kBlock);
+  EXPECT_EQ(offset(first), 0u);
+  EXPECT_EQ(offset(second), kBlock);
+  EXPECT_FALSE(offset(stream->Allocate(kBlock)).has_value());  // full
+  first.reset();
+  EXPECT_EQ(offset(stream->Allocate(kBlock)), 0u);
+  EXPECT_EQ(quota->used(), static_cast<int64_t>(2 * kBlock));  // what it took stays booked
+  EXPECT_EQ(backend.memory().live_bytes, static_cast<int64_t>(2 * kBlock));
+}
+
+TEST(SharedArenaTest, BooksNothingPastTheQuotaAndGivesAllBack) {
+  constexpr size_t kBlock = SharedArena::kSmallestBlock;
+  CpuBackend backend;
+  auto quota = std::make_shared<Quota>(static_cast<int64_t>(kBlock));
+  BufferPtr buffer;
+  {
+    const std::unique_ptr<Stream> stream = backend.NewStream(quota);
+    dynamic_cast<Shareable&>(*stream).Share(4 * kBlock);
+    buffer = stream->Allocate(kBlock);
+    EXPECT_THROW(stream->Allocate(kBlock), Error);
+    EXPECT_EQ(quota->used(), static_cast<int64_t>(kBlock));
+  }
+  std::memset(buffer->data(), 1, kBlock);  // the segment lives as long as its last array
+  buffer.reset();
+  EXPECT_EQ(quota->used(), 0);
+  EXPECT_EQ(backend.memory().live_bytes, 0);
 }
 
 }  // namespace

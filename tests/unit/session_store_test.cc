@@ -76,10 +76,9 @@ TEST(SessionStore, CountsSessionsOfATenantAndOfAll) {
                      {.max_sessions = 3, .tenant = {.max_sessions = 2}, .tenants = {{"big", {}}}});
   const auto a = store.Open({}, "a");
   const auto b = store.Open({}, "a");
-  EXPECT_THAT(ErrorOf([&] { store.Open({}, "a"); }), HasSubstr("sessions of the tenant: 1 asked"));
+  EXPECT_THAT(ErrorOf([&] { store.Open({}, "a"); }), HasSubstr("max_tenant_sessions: 1 asked"));
   const auto c = store.Open({}, "big");
-  EXPECT_THAT(ErrorOf([&] { store.Open({}, "big"); }),
-              HasSubstr("sessions of the server: 1 asked"));
+  EXPECT_THAT(ErrorOf([&] { store.Open({}, "big"); }), HasSubstr("max_sessions: 1 asked"));
   store.Close(a->id(), "a");
   store.Open({}, "a");
 }

@@ -1,15 +1,29 @@
 #include "gradwire/client/client.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <random>
 #include <thread>
 
 #include "connection.h"
+#include "files.h"
 
 namespace gradwire::client {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstPause{50};
+
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const std::optional<Tls>& tls) {
+  if (!tls.has_value()) return grpc::InsecureChannelCredentials();
+  if (tls->cert.empty() != tls->key.empty()) {
+    Throw(Reason::kInvalidArgument, "a client's certificate and its key come together");
+  }
+  return grpc::SslCredentials({tls->ca, tls->key, tls->cert});
+}
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
                                            const ClientOptions& options) {
@@ -19,14 +33,27 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
   // Retries are ours: they reuse a command's sequence number.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   if (options.own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(
-      target,
-      options.credentials == nullptr ? grpc::InsecureChannelCredentials() : options.credentials,
-      arguments);
+  if (options.tls.has_value() && !options.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+  }
+  return grpc::CreateCustomChannel(target, CredentialsOf(options.tls), arguments);
+}
+
+// 128 random bits in hexadecimal, of the operating system's making: nobody can guess them.
+std::string RandomSessionId() {
+  std::random_device random;
+  std::string id;
+  for (int i = 0; i < 4; ++i) {
+    std::array<char, 9> digits{};
+    std::snprintf(digits.data(), digits.size(), "%08x", random());
+    id += digits.data();
+  }
+  return id;
 }
 
 v1::OpenSessionRequest ToRequest(const SessionOptions& options) {
   v1::OpenSessionRequest request;
+  request.set_session_id(options.session_id.empty() ? RandomSessionId() : options.session_id);
   request.set_device(options.device);
   request.set_max_bytes(options.max_bytes);
   if (options.seed.has_value()) request.set_seed(*options.seed);
@@ -47,6 +74,7 @@ Connection::Connection(const std::string& target, ClientOptions client_options)
 
 void Connection::Prepare(grpc::ClientContext& context, const std::string& session_id) const {
   if (!session_id.empty()) context.AddMetadata("gradwire-session", session_id);
+  if (!options.token.empty()) context.AddMetadata("authorization", "Bearer " + options.token);
   for (const auto& [key, value] : options.metadata) context.AddMetadata(key, value);
   if (options.timeout.count() > 0) {
     context.set_deadline(std::chrono::system_clock::now() + options.timeout);
@@ -61,19 +89,32 @@ void Connection::Try(const std::string& session_id,
     Prepare(context, session_id);
     const grpc::Status status = call(context);
     if (status.ok()) return;
-    if (status.error_code() != grpc::UNAVAILABLE || attempt >= options.attempts) Throw(status);
-    std::this_thread::sleep_for(pause);
+    try {
+      Throw(status);
+    } catch (const Error& error) {
+      if (error.code() != grpc::UNAVAILABLE || attempt >= options.attempts) throw;
+      std::this_thread::sleep_for(std::max(pause, error.retry_after().value_or(pause)));
+    }
     pause *= 2;
   }
+}
+
+Tls Tls::FromFiles(const std::filesystem::path& ca, const std::filesystem::path& cert,
+                   const std::filesystem::path& key) {
+  const auto read = [](const std::filesystem::path& path) {
+    return path.empty() ? std::string() : ReadFile(path);
+  };
+  return {read(ca), read(cert), read(key), ""};
 }
 
 Client::Client(const std::string& target, ClientOptions options)
     : connection_(std::make_shared<Connection>(target, std::move(options))) {}
 
 Session Client::OpenSession(const SessionOptions& options) {
+  const v1::OpenSessionRequest request = ToRequest(options);
   v1::OpenSessionResponse response;
-  connection_->Try("", [&](grpc::ClientContext& context) {
-    return connection_->stub->OpenSession(&context, ToRequest(options), &response);
+  connection_->Try(request.session_id(), [&](grpc::ClientContext& context) {
+    return connection_->stub->OpenSession(&context, request, &response);
   });
   return {connection_, response.session_id()};
 }
@@ -87,7 +128,7 @@ void Client::StartOpenSession(const SessionOptions& options,
   };
   auto call = std::make_shared<Call>();
   call->request = ToRequest(options);
-  connection_->Prepare(call->context, "");
+  connection_->Prepare(call->context, call->request.session_id());
   connection_->stub->async()->OpenSession(
       &call->context, &call->request, &call->response,
       [call, done = std::move(done), connection = connection_](const grpc::Status& status) {

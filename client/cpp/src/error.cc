@@ -9,10 +9,13 @@
 namespace gradwire::client {
 namespace {
 
+using RetryAfter = std::optional<std::chrono::milliseconds>;
+
 template <Reason kReason>
 [[noreturn]] void ThrowOne(grpc::StatusCode code, const std::string& name,
-                           const std::string& message, const Metadata& metadata) {
-  throw ErrorOf<kReason>(code, kReason, name, message, metadata);
+                           const std::string& message, const Metadata& metadata,
+                           RetryAfter retry_after) {
+  throw ErrorOf<kReason>(code, kReason, name, message, metadata, retry_after);
 }
 
 struct Row {
@@ -45,6 +48,7 @@ constexpr std::array kRows = {
     RowOf<Reason::kGraphFreed>("GRAPH_FREED", grpc::FAILED_PRECONDITION),
     RowOf<Reason::kSequenceReused>("SEQUENCE_REUSED", grpc::ALREADY_EXISTS),
     RowOf<Reason::kDependencyFailed>("DEPENDENCY_FAILED", grpc::FAILED_PRECONDITION),
+    RowOf<Reason::kUnauthenticated>("UNAUTHENTICATED", grpc::UNAUTHENTICATED),
     RowOf<Reason::kQuotaExceeded>("QUOTA_EXCEEDED", grpc::RESOURCE_EXHAUSTED),
     RowOf<Reason::kOutOfMemory>("OUT_OF_MEMORY", grpc::RESOURCE_EXHAUSTED),
     RowOf<Reason::kCancelled>("CANCELLED", grpc::CANCELLED),
@@ -61,46 +65,55 @@ std::string_view ReasonOf(grpc::StatusCode code) {
 }
 
 [[noreturn]] void Raise(grpc::StatusCode code, std::string name, const std::string& message,
-                        Metadata metadata) {
+                        Metadata metadata, RetryAfter retry_after) {
   if (name.empty()) name = ReasonOf(code);
   for (const Row& row : kRows) {
-    if (row.name == name) row.raise(code, name, message, metadata);
+    if (row.name == name) row.raise(code, name, message, metadata, retry_after);
   }
-  throw Error(code, Reason::kNone, std::move(name), message, std::move(metadata));
+  throw Error(code, Reason::kNone, std::move(name), message, std::move(metadata), retry_after);
 }
 
 }  // namespace
 
 Error::Error(grpc::StatusCode code, Reason reason, std::string reason_name,
-             const std::string& message, Metadata metadata)
+             const std::string& message, Metadata metadata,
+             std::optional<std::chrono::milliseconds> retry_after)
     : std::runtime_error(message),
       code_(code),
       reason_(reason),
       reason_name_(std::move(reason_name)),
-      metadata_(std::move(metadata)) {}
+      metadata_(std::move(metadata)),
+      retry_after_(retry_after) {}
 
 void ThrowSerialized(const std::string& status) {
   v1::RpcStatus parsed;
   v1::ErrorInfo info;
+  v1::RetryInfo retry;
+  RetryAfter retry_after;
   if (parsed.ParseFromString(status)) {
     for (const google::protobuf::Any& detail : parsed.details()) {
-      if (detail.type_url().ends_with("/google.rpc.ErrorInfo"))
+      if (detail.type_url().ends_with("/google.rpc.ErrorInfo")) {
         info.ParseFromString(detail.value());
+      } else if (detail.type_url().ends_with("/google.rpc.RetryInfo") &&
+                 retry.ParseFromString(detail.value())) {
+        retry_after = std::chrono::milliseconds(retry.retry_delay().seconds() * 1000 +
+                                                retry.retry_delay().nanos() / 1'000'000);
+      }
     }
   }
   Raise(static_cast<grpc::StatusCode>(parsed.code()), info.reason(), parsed.message(),
-        {info.metadata().begin(), info.metadata().end()});
+        {info.metadata().begin(), info.metadata().end()}, retry_after);
 }
 
 void Throw(const grpc::Status& status) {
   if (!status.error_details().empty()) ThrowSerialized(status.error_details());
-  Raise(status.error_code(), "", status.error_message(), {});
+  Raise(status.error_code(), "", status.error_message(), {}, {});
 }
 
 void Throw(Reason reason, const std::string& message, Metadata metadata) {
   for (const Row& row : kRows) {
     if (row.reason == reason) {
-      row.raise(row.code, std::string(row.name), message, metadata);
+      row.raise(row.code, std::string(row.name), message, metadata, {});
     }
   }
   throw Error(grpc::UNKNOWN, reason, "", message, std::move(metadata));

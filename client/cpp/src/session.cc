@@ -3,6 +3,7 @@
 #include "gradwire/client/session.h"
 
 #include <chrono>
+#include <random>
 
 #include "connection.h"
 #include "gradwire/client/commands.h"
@@ -67,6 +68,11 @@ PendingCall StartCall(const std::shared_ptr<Connection>& connection, const std::
 }
 
 }  // namespace
+
+Session::State::State(std::shared_ptr<Connection> to, std::string name)
+    : connection(std::move(to)),
+      id(std::move(name)),
+      sequence(uint64_t{std::random_device()()} << 16) {}
 
 Session::Session(std::shared_ptr<Connection> connection, std::string id)
     : state_(std::make_unique<State>(std::move(connection), std::move(id))) {}

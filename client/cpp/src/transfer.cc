@@ -1,4 +1,4 @@
-// Arrays and models in chunks. The framing of PutChunk and FetchChunk is written and read around
+// Arrays in chunks. The framing of PutChunk and FetchChunk is written and read around
 // protobuf: their last field, `data`, goes between the network's slices and user memory.
 
 #include <google/protobuf/io/coded_stream.h>
@@ -12,12 +12,12 @@
 #include <mutex>
 
 #include "connection.h"
+#include "files.h"
 #include "gradwire/client/session.h"
 
 namespace gradwire::client {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{2} << 20;
 // Field 15, length-delimited.
 constexpr uint32_t kDataTag = (v1::PutChunk::kDataFieldNumber << 3) | 2;
 static_assert(int{v1::PutChunk::kDataFieldNumber} == int{v1::FetchChunk::kDataFieldNumber});
@@ -325,32 +325,6 @@ v1::TensorSpec Session::FetchInto(const std::string& name, std::span<std::byte> 
     return into;
   });
   return result;
-}
-
-v1::ProgramInfo Session::LoadProgram(const std::string& program, std::string_view model,
-                                     const ProgramOptions& options) {
-  const uint64_t sequence = state_->NextSequence();
-  v1::LoadProgramResponse response;
-  state_->connection->Try(state_->id, [&](grpc::ClientContext& context) {
-    const auto call = state_->connection->stub->LoadProgram(&context, &response);
-    v1::LoadProgramRequest request;
-    request.set_session_id(state_->id);
-    request.set_sequence(sequence);
-    request.set_program(program);
-    request.set_trainable(options.trainable);
-    if (options.parameter_prefix) request.set_parameter_prefix(*options.parameter_prefix);
-    std::string_view rest = model;
-    do {
-      const std::string_view part = rest.substr(0, kChunkBytes);
-      request.set_data(part.data(), part.size());
-      if (!call->Write(request)) break;
-      request.Clear();
-      rest.remove_prefix(part.size());
-    } while (!rest.empty());
-    call->WritesDone();
-    return call->Finish();
-  });
-  return response.program();
 }
 
 }  // namespace gradwire::client

@@ -26,8 +26,10 @@ from gradwire.client import Client, connect
 from gradwire.credentials import Tls
 from gradwire.errors import GradwireError
 from gradwire.pipeline import Pipeline
+from gradwire.profile import Profile
 from gradwire.program import Program, load_model
 from gradwire.session import Session
+from gradwire.shared import SharedMemory
 from gradwire.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -36,8 +38,10 @@ __all__ = [
     "Client",
     "GradwireError",
     "Pipeline",
+    "Profile",
     "Program",
     "Session",
+    "SharedMemory",
     "Tensor",
     "Tls",
     "checkpoint",

@@ -122,7 +122,7 @@ class Batch:
     def put(self, tensor: onnx_pb2.TensorProto, requires_grad: bool) -> None:
         """Adds an array under a name that was never used before."""
         self.puts[tensor.name] = pb.PutRequest(tensors=[tensor], requires_grad=requires_grad)
-        self.put_bytes += len(tensor.raw_data)
+        self.put_bytes += len(tensor.raw_data) + sum(map(len, tensor.string_data))
 
     def add(self, entry: Entry) -> None:
         """Adds a node or command."""

@@ -163,6 +163,7 @@ def forward(
     announce: Iterable[Name] = (),
     checkpoint: int = 0,
     detect_anomaly: bool = False,
+    profile: bool = False,
 ) -> pb.ForwardRequest:
     """Runs nodes (of this package or of `onnx`), or a program.
 
@@ -185,6 +186,7 @@ def forward(
         announce=names_of(announce),
         checkpoint=checkpoint,
         detect_anomaly=detect_anomaly,
+        profile=profile,
     )
 
 
@@ -207,6 +209,7 @@ def backward(
     inputs: Iterable[Name] = (),
     retain_grad: Iterable[Name] = (),
     detect_anomaly: bool = False,
+    profile: bool = False,
 ) -> pb.BackwardRequest:
     """Accumulates gradients; `seeds` maps a root's name to an array or to the name of a tensor."""
     return pb.BackwardRequest(
@@ -217,6 +220,7 @@ def backward(
         inputs=names_of(inputs),
         retain_grad=names_of(retain_grad),
         detect_anomaly=detect_anomaly,
+        profile=profile,
     )
 
 
@@ -230,6 +234,7 @@ def gradients(
     create_graph: bool = False,
     allow_unused: bool = False,
     detect_anomaly: bool = False,
+    profile: bool = False,
 ) -> pb.GradientsRequest:
     """Binds the gradient of the outputs with respect to each input."""
     return pb.GradientsRequest(
@@ -241,6 +246,7 @@ def gradients(
         create_graph=create_graph,
         allow_unused=allow_unused,
         detect_anomaly=detect_anomaly,
+        profile=profile,
     )
 
 
@@ -263,6 +269,7 @@ def jvp(
     retain_graph: bool = False,
     create_graph: bool = False,
     detect_anomaly: bool = False,
+    profile: bool = False,
 ) -> pb.JvpRequest:
     """Binds or returns how the outputs move along `tangents`, arrays or names of tensors by the name of an input."""
     return pb.JvpRequest(
@@ -273,6 +280,7 @@ def jvp(
         retain_graph=retain_graph,
         create_graph=create_graph,
         detect_anomaly=detect_anomaly,
+        profile=profile,
     )
 
 
@@ -286,6 +294,7 @@ def hvp(
     retain_graph: bool = False,
     create_graph: bool = False,
     detect_anomaly: bool = False,
+    profile: bool = False,
 ) -> pb.HvpRequest:
     """Binds or returns the Hessian of `output` times `vectors`, arrays or names of tensors by the name of an input."""
     return pb.HvpRequest(
@@ -297,6 +306,7 @@ def hvp(
         retain_graph=retain_graph,
         create_graph=create_graph,
         detect_anomaly=detect_anomaly,
+        profile=profile,
     )
 
 
@@ -325,11 +335,17 @@ def step(
     clip_value: float = 0.0,
     clip_norm: float = 0.0,
     zero_grad: bool = False,
+    profile: bool = False,
 ) -> pb.StepRequest:
     """Moves parameters along their gradients."""
     fields: dict[str, Any] = {type(optimizer).__name__.lower(): optimizer}
     return pb.StepRequest(
-        parameters=names_of(parameters), clip_value=clip_value, clip_norm=clip_norm, zero_grad=zero_grad, **fields
+        parameters=names_of(parameters),
+        clip_value=clip_value,
+        clip_norm=clip_norm,
+        zero_grad=zero_grad,
+        profile=profile,
+        **fields,
     )
 
 

@@ -48,11 +48,11 @@ _STRING = 8
 # Codes of the types that share a byte, with their bits.
 _PACKED_BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
 
-BOOL, INT, FLOAT, COMPLEX = range(4)
+BOOL, INT, FLOAT, COMPLEX, STRING = range(5)
 _CATEGORY = {
     code: BOOL if code == 9 else COMPLEX if code in (14, 15) else INT if dtype.kind in "iu" else FLOAT
     for code, dtype in _NUMPY.items()
-} | dict.fromkeys((21, 22, 25, 26), INT)
+} | {21: INT, 22: INT, 25: INT, 26: INT, _STRING: STRING}
 _DEFAULT = {
     BOOL: np.dtype(np.bool_),
     INT: np.dtype(np.int64),
@@ -82,12 +82,11 @@ def to_code(dtype: npt.DTypeLike) -> int:
 
 def is_floating(dtype: npt.DTypeLike) -> bool:
     """Whether tensors of this type may require gradients: real or complex floating point."""
-    code = to_code(dtype)
-    return code != _STRING and _CATEGORY[code] in (FLOAT, COMPLEX)
+    return category(dtype) in (FLOAT, COMPLEX)
 
 
 def category(dtype: npt.DTypeLike) -> int:
-    """BOOL, INT, FLOAT or COMPLEX."""
+    """BOOL, INT, FLOAT, COMPLEX or STRING."""
     return _CATEGORY[to_code(dtype)]
 
 
@@ -115,6 +114,8 @@ def promote(a: DType, b: DType) -> DType:
     if a == b:
         return a
     low, high = sorted((a, b), key=category)
+    if category(high) == STRING:
+        raise TypeError("strings have no arithmetic with numbers")
     if category(low) < category(high):
         wide = category(high) == COMPLEX and low == np.float64
         return np.dtype(np.complex128) if wide else high
@@ -147,8 +148,13 @@ def result_type(
 
 
 def as_array(value: Any, dtype: npt.DTypeLike | None = None) -> Array:
-    """`value` as a NumPy array; Python floats become float32, as in PyTorch, unless `dtype` says otherwise."""
+    """`value` as a NumPy array; Python floats become float32, as in PyTorch, unless `dtype` says otherwise.
+
+    Strings of any kind become an object array, as in onnx.numpy_helper.
+    """
     array = np.asarray(value, dtype=None if dtype is None else np.dtype(dtype))
+    if array.dtype.kind in "SUT":
+        return array.astype(object)
     if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
         narrow = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
         if array.dtype in narrow and not _holds_numpy(value):
@@ -178,7 +184,10 @@ def _unpack(data: Array, bits: int, code: int, shape: Sequence[int]) -> Array:
 
 
 def wire_bytes(array: Array) -> Array:
-    """The payload of an array as bytes (uint8): little-endian, row-major, packed; a view where nothing has to change."""
+    """The payload of an array as bytes (uint8): little-endian, row-major, packed; a view where nothing has to change.
+
+    Strings have none: they go in messages (`to_proto`).
+    """
     code = to_code(array.dtype)
     flat = np.ascontiguousarray(array).reshape(-1)
     if code in _PACKED_BITS:
@@ -195,12 +204,20 @@ def from_wire(data: Array, code: int, shape: Sequence[int]) -> Array:
     return data.view(from_code(code)).reshape(shape)
 
 
+def _utf8(text: Any) -> bytes:
+    if isinstance(text, str):
+        return text.encode()
+    if isinstance(text, bytes):
+        return text
+    raise TypeError(f"an array of objects is one of strings: str or bytes expected, got {type(text).__name__}")
+
+
 def to_proto(array: Array, name: str = "") -> onnx_pb2.TensorProto:
     """A TensorProto with a copy of the array."""
     code = to_code(array.dtype)
     proto = onnx_pb2.TensorProto(name=name, data_type=code, dims=array.shape)
     if code == _STRING:
-        proto.string_data.extend(s if isinstance(s, bytes) else str(s).encode() for s in array.reshape(-1))
+        proto.string_data.extend(_utf8(text) for text in array.reshape(-1))
     else:
         proto.raw_data = wire_bytes(array).tobytes()
     return proto

@@ -45,7 +45,7 @@ class Operations(LazySession):
             raise errors.InvalidArgument("Only Tensors of floating point and complex dtype can require gradients")
         with self._lock:
             binding = self._binding(name, Spec(array.dtype, array.shape), requires_grad=requires_grad)
-            if array.nbytes > INLINE_BYTES:
+            if dtypes.nbytes(array.dtype, array.shape) > INLINE_BYTES:
                 if name is not None:
                     self.flush()
                 self._learn(self._put_stream({binding.name: array}, requires_grad, None))

@@ -37,13 +37,17 @@ class Session(Operations):
     # ------------------------------------------------------------ arrays
 
     def fetch_tensors(self, tensors: Sequence[Tensor], *, progress: bool | None = None) -> list[Array]:
-        """Arrays of several tensors, with all that waits, in one round trip; large ones come by FetchStream."""
+        """Arrays of several tensors, with all that waits, in one round trip; large ones come by FetchStream.
+
+        With strings among them all come in one message.
+        """
         with self._lock:
             if any(t.checked().local_nbytes() is None for t in tensors):
                 self.flush()
             total = sum(t.resolved_nbytes() for t in tensors)
             names = [t.name for t in tensors]
-            if total <= INLINE_BYTES:
+            strings = any(t.dtype == object for t in tensors)
+            if total <= INLINE_BYTES or strings:
                 return self._flush(names)
             arrays = self.fetch_stream(dict.fromkeys(names), total=total, progress=progress)
             return [arrays[name] for name in names]

@@ -15,12 +15,18 @@ from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.commands import Name, Optimizer, Request, names_of
 from gradwire.dtypes import Array
 from gradwire.pipeline import Pipeline
+from gradwire.profile import Profile
+from gradwire.shared import SharedMemory
 
 if TYPE_CHECKING:
     from gradwire.client import Client
 
 # Arrays above this travel by PutStream and FetchStream.
 INLINE_BYTES = 4 << 20
+
+
+def _has_strings(arrays: Mapping[str, Array]) -> bool:
+    return any(dtypes.category(array.dtype) == dtypes.STRING for array in arrays.values())
 
 
 class Verbs:
@@ -36,6 +42,7 @@ class Verbs:
         self._lock = threading.RLock()
         # Numbers begin anywhere, so that clients that share a session do not take each other's.
         self._sequence = secrets.randbits(48)
+        self._profile: Profile | None = None
 
     def _before_call(self) -> None:
         """Sends what waits. `Session` has such work."""
@@ -49,7 +56,13 @@ class Verbs:
         request.session_id = self.id
         if "sequence" in request.DESCRIPTOR.fields_by_name and not request.sequence:
             request.sequence = self._next_sequence()
-        return self.client.unary(method, request, self.id)
+        profile = self._profile if "profile" in request.DESCRIPTOR.fields_by_name else None
+        if profile is not None:
+            request.profile = True
+        response = self.client.unary(method, request, self.id)
+        if profile is not None:
+            profile.add(response.profile)
+        return response
 
     def _call(self, method: str, request: Any) -> Any:
         with self._lock:
@@ -71,9 +84,9 @@ class Verbs:
     # ------------------------------------------------------------ arrays
 
     def put(self, tensors: Mapping[str, Any], *, requires_grad: bool = False) -> list[pb.TensorInfo]:
-        """Binds each name to its array; large ones are streamed."""
+        """Binds each name to its array. Large ones are streamed, unless there are strings among them."""
         arrays = {name: dtypes.as_array(value) for name, value in tensors.items()}
-        if sum(array.nbytes for array in arrays.values()) > INLINE_BYTES:
+        if not _has_strings(arrays) and sum(array.nbytes for array in arrays.values()) > INLINE_BYTES:
             return self.put_stream(arrays, requires_grad=requires_grad)
         response: pb.PutResponse = self._call("Put", commands.put(arrays, requires_grad=requires_grad))
         return list(response.tensors)
@@ -81,8 +94,13 @@ class Verbs:
     def put_stream(
         self, tensors: Mapping[str, Any], *, requires_grad: bool = False, progress: bool | None = None
     ) -> list[pb.TensorInfo]:
-        """Binds each name to its array, of any size; a progress bar counts bytes (None: only on a terminal)."""
+        """Binds each name to its array, of any size; a progress bar counts bytes (None: only on a terminal).
+
+        Raises TypeError for strings, which have no bytes to stream: `put` sends them.
+        """
         arrays = {name: dtypes.as_array(value) for name, value in tensors.items()}
+        if _has_strings(arrays):
+            raise TypeError("arrays of strings cannot be streamed: send them with put")
         with self._lock:
             self._before_call()
             return self._put_stream(arrays, requires_grad, progress)
@@ -133,6 +151,14 @@ class Verbs:
             self._before_call()
             request = pb.FetchRequest(session_id=self.id, names=names_of(names), chunk_bytes=chunk_bytes)
             return self.client.receive_stream("FetchStream", request, self.id)
+
+    def attach_memory(self, tensor_bytes: int, inbox_bytes: int) -> SharedMemory:
+        """Memory shared with a server on this machine that runs with --shared_memory; once in a session's life.
+
+        `tensor_bytes`: room for arrays that the session makes from now on and that are read in place. `inbox_bytes`:
+        room for arrays on their way in; counts with the session's memory at once.
+        """
+        return SharedMemory(self, tensor_bytes, inbox_bytes)
 
     # ------------------------------------------------------------ compute
 
@@ -291,6 +317,34 @@ class Verbs:
         with self._lock:
             self._before_call()
             return Pipeline(self.client, self.id, self._next_sequence)
+
+    def profile(self, path: str | os.PathLike[str] | None = None) -> Profile:
+        """Records the operators behind what is done in a block, and writes them to `path` in its end.
+
+            with session.profile("step.json") as profile:
+                loss.backward()
+                optimizer.step()
+
+        A pipeline's commands are not in it: give each `profile=True`, and read its reply's `profile`.
+        """
+        return Profile(self, path)
+
+    def begin_profile(self, profile: Profile) -> None:
+        """Sends what waits, then profiles."""
+        with self._lock:
+            if self._profile is not None:
+                raise RuntimeError("this session is being profiled already")
+            self._before_call()
+            self._profile = profile
+
+    def end_profile(self, *, send: bool) -> None:
+        """Profiles no more; with `send` only after what waits is sent."""
+        with self._lock:
+            try:
+                if send:
+                    self._before_call()
+            finally:
+                self._profile = None
 
     # ------------------------------------------------------------ graphs and files
 

@@ -7,7 +7,6 @@
 #define GRADWIRE_CLIENT_CLIENT_H_
 
 #include <grpcpp/channel.h>
-#include <grpcpp/security/credentials.h>
 
 #include <chrono>
 #include <cstdint>
@@ -18,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "gradwire/client/credentials.h"
 #include "gradwire/client/error.h"
 #include "gradwire/client/session.h"
 #include "gradwire/v1/gradwire.pb.h"
@@ -25,14 +25,18 @@
 namespace gradwire::client {
 
 struct ClientOptions {
-  // Null: plaintext. grpc::SslCredentials(...) for TLS and mutual TLS.
-  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  // Absent: plaintext.
+  std::optional<Tls> tls;
+  // Shown to the server with each call, as `authorization: Bearer TOKEN`; who reads the network
+  // reads it too, but for TLS. Empty: none.
+  std::string token;
   // How long one call may take, stream transfers included; 0 means without limit.
   std::chrono::milliseconds timeout{0};
   // How often a call is tried while the server is UNAVAILABLE, with pauses of 50 ms, 100 ms, ...
+  // or as long as the server asks for.
   // A command keeps its sequence number, so that it never runs twice. At least 1.
   int attempts = 4;
-  // Sent with every call: {"authorization", "Bearer ..."}, say. Keys in lower case.
+  // Sent with every call: {"traceparent", ...}, say. Keys in lower case.
   std::vector<std::pair<std::string, std::string>> metadata;
   // Clients of one process and target share a connection unless this is set.
   bool own_connection = false;
@@ -47,15 +51,20 @@ struct SessionOptions {
   int64_t max_bytes = 0;
   // Of its random generator.
   std::optional<int64_t> seed;
+  // 128 random bits as 32 hexadecimal digits. Empty: the client draws them. Either way a balancer
+  // sends this call already where the session will be. The id of a session that is open gives that
+  // session: what Session::Release left behind can be taken up again.
+  std::string session_id;
 };
 
 // Thread-safe; copies share the connection. Sessions outlive the Client that opened them.
 class Client {
  public:
   // `target` as gRPC names it: "host:port", "unix:/path". Connects at the first call.
+  // Throws INVALID_ARGUMENT for a certificate without its key.
   explicit Client(const std::string& target, ClientOptions options = {});
 
-  // Throws DEVICE_NOT_FOUND, QUOTA_EXCEEDED.
+  // Throws DEVICE_NOT_FOUND, QUOTA_EXCEEDED, UNAUTHENTICATED.
   Session OpenSession(const SessionOptions& options = {});
   // The same without waiting; tried once. `done` runs on a gRPC thread and must not block.
   void StartOpenSession(const SessionOptions& options,

@@ -4,7 +4,9 @@
 
 #include <grpcpp/support/status.h>
 
+#include <chrono>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -30,6 +32,7 @@ enum class Reason {
   kGraphFreed,
   kSequenceReused,
   kDependencyFailed,
+  kUnauthenticated,
   kQuotaExceeded,
   kOutOfMemory,
   kCancelled,
@@ -45,7 +48,7 @@ using Metadata = std::map<std::string, std::string>;
 class Error : public std::runtime_error {
  public:
   Error(grpc::StatusCode code, Reason reason, std::string reason_name, const std::string& message,
-        Metadata metadata);
+        Metadata metadata, std::optional<std::chrono::milliseconds> retry_after = {});
 
   grpc::StatusCode code() const { return code_; }
   Reason reason() const { return reason_; }
@@ -54,12 +57,15 @@ class Error : public std::runtime_error {
   // The details, each key where it applies: command, node, node_name, op, tensor, program, limit,
   // used, requested.
   const Metadata& metadata() const { return metadata_; }
+  // After which time the server thinks another attempt worth while.
+  std::optional<std::chrono::milliseconds> retry_after() const { return retry_after_; }
 
  private:
   grpc::StatusCode code_;
   Reason reason_;
   std::string reason_name_;
   Metadata metadata_;
+  std::optional<std::chrono::milliseconds> retry_after_;
 };
 
 // An Error of one reason.
@@ -85,6 +91,7 @@ using NonFinite = ErrorOf<Reason::kNonFinite>;
 using GraphFreed = ErrorOf<Reason::kGraphFreed>;
 using SequenceReused = ErrorOf<Reason::kSequenceReused>;
 using DependencyFailed = ErrorOf<Reason::kDependencyFailed>;
+using Unauthenticated = ErrorOf<Reason::kUnauthenticated>;
 using QuotaExceeded = ErrorOf<Reason::kQuotaExceeded>;
 using OutOfMemory = ErrorOf<Reason::kOutOfMemory>;
 using Cancelled = ErrorOf<Reason::kCancelled>;

@@ -6,10 +6,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <initializer_list>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +19,7 @@
 #include "gradwire/client/array.h"
 #include "gradwire/client/error.h"
 #include "gradwire/client/pipeline.h"
+#include "gradwire/client/program.h"
 #include "gradwire/v1/gradwire.pb.h"
 
 namespace gradwire::client {
@@ -35,13 +36,6 @@ class PendingCall {
 
  private:
   std::function<void()> cancel_;
-};
-
-struct ProgramOptions {
-  // Initializers become leaves that collect gradients.
-  bool trainable = false;
-  // Of the initializers' names in the session; the program's name and "/" where absent.
-  std::optional<std::string> parameter_prefix;
 };
 
 // Closes itself at the end of its life. Verbs may be called from several threads; the server runs a
@@ -107,15 +101,27 @@ class Session {
   v1::TensorInfo DescribeTensor(const std::string& name);
   v1::GetGraphResponse GetGraph(const std::string& name);
 
-  // Loads a serialized ONNX model of any size under a name.
+  // Loads a serialized ONNX model of any size under a name. Throws INVALID_MODEL.
   v1::ProgramInfo LoadProgram(const std::string& program, std::string_view model,
                               const ProgramOptions& options = {});
+  // The same, or nodes recorded once: `head` is all but `data` and `external`.
+  v1::ProgramInfo LoadProgram(v1::LoadProgramRequest head, std::string_view model = {},
+                              const ExternalFiles& external = {});
   std::vector<v1::ProgramInfo> ListPrograms();
   void UnloadProgram(const std::string& program);
   // What a program needs, and the shapes in it, before it runs.
   v1::DescribeProgramResponse DescribeProgram(v1::DescribeProgramRequest request);
   // Makes the program `vjp` the derivative of another, whose operators give it again for "".
   v1::ProgramInfo SetVjp(const std::string& program, const std::string& vjp);
+
+  // SaveSession into a folder, made where it is missing: `tensors.safetensors` and one
+  // `programs/NAME.onnx` a program. Tensors of these names; all where there are none. Returns the
+  // files. Here and in Restore std::filesystem::filesystem_error is thrown for a file that cannot
+  // be read or written.
+  std::vector<std::filesystem::path> Save(const std::filesystem::path& folder,
+                                          const std::vector<std::string>& names = {});
+  // RestoreSession from a folder that Save wrote: its tensors become leaves.
+  v1::RestoreSessionResponse Restore(const std::filesystem::path& folder);
 
   // Many commands in one round trip, all of them or none: Run(Batch(forward, backward, step)).
   v1::RunResponse Run(v1::RunRequest request);
@@ -134,12 +140,12 @@ class Session {
 
  private:
   struct State {
-    State(std::shared_ptr<Connection> to, std::string name)
-        : connection(std::move(to)), id(std::move(name)) {}
+    State(std::shared_ptr<Connection> to, std::string name);
     uint64_t NextSequence() { return ++sequence; }
     const std::shared_ptr<Connection> connection;
     const std::string id;
-    std::atomic<uint64_t> sequence{0};
+    // Begins anywhere, so that clients that share a session do not take each other's numbers.
+    std::atomic<uint64_t> sequence;
     std::atomic<bool> open{true};
   };
 
