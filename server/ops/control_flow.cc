@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/host_tensor.h"
 #include "graph/formula.h"
 #include "graph/structured.h"
 
@@ -22,6 +23,11 @@ bool IsTrue(const OpDef& op, const Item& item) {
   return OpCall(op, inputs, {}, 1).Int(0) != 0;
 }
 
+// Zeros of any element type; of strings, empty ones.
+Value Zeros(const TensorSpec& spec) {
+  return Expand(Constant(HostTensor({spec.dtype, {}})), spec.dims);
+}
+
 // One array of a scan output's elements along a new axis. Without elements it has the extents that
 // the body declares, or would make: `probe` traces it once more than is asked for.
 template <class Probe>
@@ -31,7 +37,7 @@ Value Stack(const Values& elements, int64_t axis, const Body& body, size_t outpu
     if (!spec.has_value()) spec = probe()[output].tensor().spec();
     const int at = NormalizeAxis(axis, spec->rank() + 1, "scan_output_axes");
     spec->dims.insert(spec->dims.begin() + at, 0);
-    return ZerosLike(*spec);
+    return Zeros(*spec);
   }
   const int at = NormalizeAxis(axis, elements[0].rank() + 1, "scan_output_axes");
   Values parts;
@@ -167,7 +173,7 @@ struct ScanPlan {
     for (size_t k = 0; k < outputs.size(); ++k) {
       if (outputs[k].reversed) std::reverse(elements[k].begin(), elements[k].end());
       results.emplace_back(Stack(elements[k], outputs[k].axis, body, carried + k, [&] {
-        return trace([&](size_t m) { return ZerosLike(shapes[m]); });
+        return trace([&](size_t m) { return Zeros(shapes[m]); });
       }));
     }
     return results;
@@ -220,7 +226,7 @@ Items Scan9(const StructuredCall& call) {
 Value PadTo(const Value& x, int64_t extent) {
   TensorSpec rest = x.spec();
   rest.dims[0] = extent - rest.dims[0];
-  return rest.dims[0] == 0 ? x : Concat({x, ZerosLike(rest)}, 0);
+  return rest.dims[0] == 0 ? x : Concat({x, Zeros(rest)}, 0);
 }
 
 // Of each input but the lengths, the parts of its batch: equally many, and not none.

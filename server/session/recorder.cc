@@ -45,6 +45,17 @@ std::vector<uint64_t> EachOnce(const std::vector<uint64_t>& drawn) {
   return seeds;
 }
 
+bool MayBeSeed(const Slot& slot) { return slot.spec == TensorSpec{DType::kInt64, {1}}; }
+
+// Which of the seeds the array is.
+std::optional<size_t> DrawOf(const Slot& slot, const std::vector<uint64_t>& seeds, Stream& stream) {
+  if (seeds.empty() || !MayBeSeed(slot)) return std::nullopt;
+  const auto element = static_cast<uint64_t>(*OnHost(slot.tensor, stream).data<int64_t>());
+  const auto seed = std::find(seeds.begin(), seeds.end(), element);
+  if (seed == seeds.end()) return std::nullopt;
+  return static_cast<size_t>(seed - seeds.begin());
+}
+
 bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
 
 }  // namespace
@@ -98,6 +109,7 @@ void Recorder::WillRead(std::span<const Value> values) {
         })) {
       Refuse();
     }
+    if (MayBeSeed(*source)) read_sources_.push_back(source);
   }
 }
 
@@ -138,15 +150,15 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
       known = number;
       continue;
     }
-    if (slot->spec == TensorSpec{DType::kInt64, {1}} && !seeds.empty()) {
-      const auto element = static_cast<uint64_t>(*OnHost(slot->tensor, stream).data<int64_t>());
-      const auto seed = std::find(seeds.begin(), seeds.end(), element);
-      if (seed != seeds.end()) {
-        command_->seeds.emplace_back(number, static_cast<size_t>(seed - seeds.begin()));
-        continue;
-      }
+    if (const auto draw = DrawOf(*slot, seeds, stream)) {
+      command_->seeds.emplace_back(number, *draw);
+      continue;
     }
     command_->constants.emplace_back(number, slot->tensor);
+  }
+  // What a random number decided is not decided for the next one.
+  for (const SlotPtr& source : read_sources_) {
+    if (DrawOf(*source, seeds, stream)) return Refuse();
   }
   // A seed that went elsewhere would be the same again.
   std::set<size_t> found;

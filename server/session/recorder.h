@@ -60,6 +60,7 @@ class Recorder {
   std::shared_ptr<CachedCommand> command_ = std::make_shared<CachedCommand>();
   std::vector<SlotPtr> reads_;  // by index of command_->reads
   absl::flat_hash_map<const Slot*, size_t> read_of_;
+  std::vector<SlotPtr> read_sources_;  // what elements were computed from that may be a seed
   absl::flat_hash_set<std::string> names_;
   std::vector<std::pair<std::string, Value>> fetched_;
   std::vector<SlotPtr> results_;  // by index of command_->results

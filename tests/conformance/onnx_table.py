@@ -44,11 +44,6 @@ REASONS = [
         tests/e2e/control_flow_test.py compares the output.""",
     ),
     (r"operator ai\.onnx\.ml::", "ai.onnx.ml", "Ensembles of trees are not there."),
-    (
-        r"operator ai\.onnx\.preview\.training::",
-        "Gradient as an operator",
-        "Gradients are had by Backward and Gradients, not inside a model.",
-    ),
     (r"operator ImageDecoder is not", "ImageDecoder", "Image files are not decoded."),
 ]
 

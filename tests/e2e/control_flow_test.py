@@ -129,6 +129,29 @@ def test_a_loop_until_its_data_says_stop(session: Session) -> None:
     np.testing.assert_allclose(gradient(session, np.array(7.0), order=2), -0.25 * 7**-1.5, rtol=1e-6)
 
 
+def test_strings_in_a_loop_and_a_branch(session: Session) -> None:
+    load(
+        session,
+        """agraph (string[k] words, int64 n, bool c) => (string[k] y, string[m, k] steps) {
+          joined, steps = Loop(n, "", words) <
+            body = b (int64 i, bool go, string[k] w) => (bool d, string[k] v, string[k] s) {
+              d = Identity(go)
+              v = StringConcat(w, words)
+              s = Identity(w)
+            }
+          >
+          y = If(c) <then_branch = t () => (string[k] r) { r = Identity(joined) },
+                     else_branch = e () => (string[k] r) { r = Identity(words) }>
+        }""",
+    )
+    words = np.array(["a", "", "ö"], object)
+    for n, c in ((2, True), (2, False), (0, True)):
+        y, steps = run(session, "y", "steps", words=words, n=np.array(n), c=np.array(c))
+        assert y.tolist() == [word * ((n if c else 0) + 1) for word in words]
+        assert steps.shape == (n, 3)
+        assert steps.tolist() == [[word * (k + 1) for word in words] for k in range(n)]
+
+
 def test_random_numbers_of_each_trip_are_others_and_the_same_when_computed_again(session: Session) -> None:
     load(
         session,

@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import numpy as np
+import onnx.helper
+import onnx.numpy_helper
 import onnx.parser
 import pytest
 
@@ -126,6 +128,28 @@ def test_a_scan_over_an_extent_of_nothing(session: Session) -> None:
     assert run(session, "y", x=np.zeros((0, 3), np.float32))[0].shape == (0, 3)
 
 
+def test_constants_of_graphs_are_booked(client: gradwire.Client) -> None:
+    model = onnx.parser.parse_model(
+        HEAD
+        + """agraph (bool c) => (float[n] y) {
+          y = If(c) <then_branch = a () => (float[n] r) { r = Identity(w) }, else_branch = b () => (float[n] r) { r = Neg(w) }>
+        }"""
+    )
+    for attribute in model.graph.node[0].attribute:
+        attribute.g.initializer.append(onnx.numpy_helper.from_array(np.ones(1 << 16, np.float32), "w"))
+    with client.session() as session:
+        before = session.describe().used_bytes
+        session.load_program("p", model.SerializeToString())
+        assert session.describe().used_bytes - before >= 2 * 2 * (4 << 16)  # the text, and what was made of it
+        assert run(session, "y", c=np.array(False))[0].sum() == -(1 << 16)
+        session.unload_program("p")
+        assert session.describe().used_bytes == before
+    with client.session(max_bytes=1 << 20) as session:
+        with pytest.raises(errors.QuotaExceeded):
+            session.load_program("p", model.SerializeToString())
+        assert list(session.list_programs()) == []
+
+
 # ---------------------------------------------------------------- refusals
 
 
@@ -171,6 +195,17 @@ def test_a_graph_that_does_not_fit_its_call_is_refused_when_it_is_run(
     with pytest.raises(error, match=message):
         run(session, "y", x=np.array(1.0), n=np.array(2))
     assert session.list_tensors() == []
+
+
+def test_a_sparse_initializer_of_a_graph_is_refused(session: Session) -> None:
+    model = onnx.parser.parse_model(f"{HEAD} {IF}")
+    branch = next(a.g for node in model.graph.node for a in node.attribute if a.name == "then_branch")
+    values, indices = (onnx.numpy_helper.from_array(np.array([1]), name) for name in ("w", ""))
+    branch.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, indices, [4]))
+    with pytest.raises(errors.OpUnsupported, match=r"node 3 \(If\) .*initializer 'w' is sparse"):
+        session.load_program("p", model.SerializeToString())
+    with pytest.raises(errors.OpUnsupported, match=r"node 3 \(If\): .*sparse initializer is not supported"):
+        session.forward(list(model.graph.node), feeds={"x": np.ones(2)}, fetch=["y"])
 
 
 def test_a_graph_that_its_operator_does_not_take(session: Session) -> None:

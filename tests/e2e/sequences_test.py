@@ -85,6 +85,44 @@ def test_split_to_sequence(session: Session, split: Any, attributes: Any, shapes
     np.testing.assert_array_equal(np.concatenate(whole, axis), X)
 
 
+def test_sequences_of_strings(session: Session) -> None:
+    words = np.array(["a b", "", "ö"], object)
+    got = feed(
+        session,
+        node("SplitToSequence", ["words"], ["s"], keepdims=0),
+        node("SequenceAt", ["s", "at"], ["e"]),
+        node("SequenceInsert", ["s", "e"], ["t"]),
+        node("ConcatFromSequence", ["t"], ["all"], axis=0, new_axis=1),
+        node("StringSplit", ["all"], ["parts", "counts"]),
+        node("SequenceEmpty", [], ["none"], dtype=8),
+        node("SequenceInsert", ["none", "parts"], ["u"]),
+        node("Optional", ["u"], ["o"]),
+        node("OptionalGetElement", ["o"], ["v"]),
+        fetch=["s", "all", "counts", "v", "fed"],
+        words=words,
+        at=np.array(0),
+        fed=[words, words[:0]],
+    )
+    assert [element.item() for element in got[0]] == ["a b", "", "ö"]
+    assert got[1].tolist() == ["a b", "", "ö", "a b"]
+    assert got[2].tolist() == [2, 0, 1, 2]
+    assert got[3][0].tolist() == [["a", "b"], ["", ""], ["ö", ""], ["a", "b"]]
+    assert [element.tolist() for element in got[4]] == [words.tolist(), []]
+    with pytest.raises(errors.DtypeMismatch, match="a sequence of string cannot hold float64"):
+        feed(session, node("SequenceConstruct", ["words", "x"], ["s"]), fetch=["s"], words=words, x=X)
+
+
+def test_a_bound_sequence_of_strings(session: Session) -> None:
+    words = np.array(["a", "bb"], object)
+    for k in range(3):
+        session.forward([node("SequenceConstruct", ["words", "more"], ["s"])], outputs=["s"],
+                        feeds={"words": words, "more": np.array([str(k)], object)})  # fmt: skip
+    s = session.fetch(["s"])[0]
+    assert [element.tolist() for element in s] == [["a", "bb"], ["2"]]
+    session.forward([node("SequenceErase", ["s"], ["s"])], outputs=["s"])
+    assert [element.tolist() for element in session.fetch(["s"])[0]] == [["a", "bb"]]
+
+
 def test_optionals(session: Session) -> None:
     kind = onnx_pb2.AttributeProto(name="type", type=onnx_pb2.AttributeProto.TYPE_PROTO)
     kind.tp.sequence_type.elem_type.tensor_type.elem_type = 1
