@@ -93,7 +93,10 @@ Item Item::WithoutTrace() const {
   if (is_tensor()) return tensor().WithoutTrace();
   Sequence bare = sequence().Copy();
   for (Value& element : bare.elements) element = element.WithoutTrace();
-  return bare;
+  Item item = std::move(bare);
+  // As if it had been appended to: a command that fails leaves nothing in what the session has.
+  std::get<Shared>(item.held_).elements->emplace_back();
+  return item;
 }
 
 std::string ToString(const Item& item) {

@@ -258,6 +258,19 @@ def test_a_name_may_stand_for_a_sequence(session: Session) -> None:
     assert session.describe().tensor_count == 1
 
 
+def test_a_command_that_fails_leaves_nothing_in_a_sequence(session: Session) -> None:
+    bind(session)
+    session.forward([node("SequenceInsert", ["s", "x"], ["s"])], outputs=["s"])
+    before = session.describe().used_bytes
+    longer = [node("SequenceInsert", ["s", "y"], ["t"]), node("SequenceInsert", ["t", "y"], ["t2"])]
+    for fails in (node("MatMul", ["y", "nowhere"], ["z"]), node("Gather", ["y", "at"], ["z"])):
+        with pytest.raises(errors.GradwireError):
+            feed(session, *longer, fails, fetch=["t2", "z"], y=np.ones(1 << 10), at=np.array([1 << 20]))
+        assert session.describe().used_bytes == before
+    assert len(feed(session, *longer, fetch=["t2"], y=np.ones(1))[0]) == 5
+    assert session.describe_tensor("s").elements[2:] == session.describe_tensor("s").elements[:1]
+
+
 def test_what_takes_tensors_refuses_a_sequence(session: Session, tmp_path: Path) -> None:
     bind(session)
     message = r"'s' is seq\(float64\) of 2, not a tensor"
