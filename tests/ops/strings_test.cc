@@ -15,8 +15,8 @@ OP_CASES(RegexFullMatch, {.op = "RegexFullMatch",
                           .error = "OP_UNSUPPORTED"});
 
 OP_CASES(LabelEncoder, {.op = "ai.onnx.ml::LabelEncoder",
-                        .inputs = {Fixed(Elements({2, 2}, {1.5, 2.5, 0, 1.5}))},
-                        .attributes = {{"keys_floats", std::vector<double>{1.5, 2.5}},
+                        .inputs = {Ints({2, 2}, {3, 5, 4, 3})},
+                        .attributes = {{"keys_int64s", std::vector<int64_t>{3, 5}},
                                        {"values_floats", std::vector<double>{10, 20}},
                                        {"default_float", -1.0}},
                         .expect = std::vector<double>{10, 20, -1, 10}});
