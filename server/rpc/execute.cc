@@ -57,7 +57,7 @@ void StartRecord(CommandScope& scope, const Repeatable& repeatable) {
 }  // namespace
 
 void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
-                 const std::optional<Repeatable>& repeatable, google::protobuf::Message* response,
+                 const RepeatablePtr& repeatable, google::protobuf::Message* response,
                  const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command) {
   if (sequence != 0) {
@@ -67,11 +67,12 @@ void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t
     }
   }
   between_ops();
-  const bool repeated = repeatable && Repeat(session, *repeatable, clock, between_ops, response);
-  if (repeatable) clock.metrics().Planned(repeated);
+  const bool repeated =
+      repeatable != nullptr && Repeat(session, *repeatable, clock, between_ops, response);
+  if (repeatable != nullptr) clock.metrics().Planned(repeated);
   if (!repeated) {
     CommandScope scope(session, between_ops);
-    const bool recorded = repeatable && session.commands().Wants(repeatable->key);
+    const bool recorded = repeatable != nullptr && session.commands().Wants(repeatable->key);
     if (recorded) StartRecord(scope, *repeatable);
     RunMeasured(scope, clock, [&](CommandScope& traced) {
       command(traced);
