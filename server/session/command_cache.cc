@@ -32,6 +32,14 @@ bool CommandCache::Wants(const std::string& key) {
   return false;
 }
 
+bool CommandCache::Clear() {
+  const bool any = std::any_of(entries_.begin(), entries_.end(),
+                               [](const Entry& entry) { return entry.command != nullptr; });
+  by_key_.clear();
+  entries_.clear();
+  return any;
+}
+
 void CommandCache::Store(const std::string& key, CachedCommandPtr command) {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return;

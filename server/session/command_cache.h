@@ -96,6 +96,8 @@ class CommandCache {
   std::optional<std::chrono::nanoseconds> TimeOf(const std::string& key) const;
   // Drops the plans of a program that the session has no more: they would hold it.
   void Forget(const ProgramPtr& program);
+  // Forgets all, and with them the arrays that they keep. Whether there was one.
+  bool Clear();
 
  private:
   struct Entry {
