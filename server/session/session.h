@@ -63,7 +63,9 @@ class Session {
   // Queues work of this session behind what is queued already. The lease does not end before it.
   // `bytes`, of what the task holds, are booked as the session's memory while it waits. Throws
   // QUOTA_EXCEEDED when too much waits.
-  void Post(std::function<void()> task, int64_t bytes = 0);
+  // `here`: of Strand::Post.
+  void Post(std::function<void()> task, int64_t bytes = 0,
+            const std::function<bool()>& here = nullptr);
 
   const SessionOptions& options() const { return options_; }
   std::chrono::milliseconds lease() const { return options_.lease; }

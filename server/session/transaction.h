@@ -75,6 +75,8 @@ class Transaction : private Evaluator {
   void Record(std::string key, std::vector<Tensor> given);
   // After the last verb of one that is recorded: the arrays of its answer, and the rest of it.
   void Answer(std::vector<NamedValue> fetched, std::string answer);
+  // The arrays behind `command.reads`; none where the session is not as it was.
+  std::optional<std::vector<Value>> Match(const CachedCommand& command) const;
   // In place of verbs and Commit: what a recorded transaction did, with other arrays given. Returns
   // those that it answers, or nothing where the session is not as it was.
   std::optional<std::vector<NamedTensor>> Repeat(const CachedCommand& command,
@@ -112,8 +114,6 @@ class Transaction : private Evaluator {
   // For what the trace itself reads.
   void Evaluate(std::span<const Value> values) override;
   void Poll() override { executor_.Poll(); }
-  // The arrays behind `command.reads`; none where the session is not as it was.
-  std::optional<std::vector<Value>> Match(const CachedCommand& command) const;
   // Binds what was computed.
   void Apply();
   // Throws QUOTA_EXCEEDED when more names or programs would be bound than the session may have.
