@@ -26,7 +26,8 @@ fi
 blas=$(ldconfig -p | awk '/libcublasLt\.so\.13/ {print $NF; exit}')
 [ -n "$blas" ] || blas=$(find /usr/local/cuda*/lib64 /usr/lib /opt /usr/local/lib -name 'libcublasLt.so.13' 2>/dev/null | head -1)
 [ -n "$blas" ] || { echo 'no libcublasLt.so.13'; echo 'cuda: 0 passed, 1 failed'; exit 1; }
-export LD_LIBRARY_PATH="$PWD/$work/lib:$(dirname "$blas")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+folder=$(dirname "$blas")
+export LD_LIBRARY_PATH="$PWD/$work/lib:$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export GRADWIRE_TEST_DEVICE=cuda:0
 mkdir -p $results
 passed=0
