@@ -10,11 +10,20 @@
 
 namespace gradwire {
 
+namespace onednn {
+class Packed;  // backend/cpu/dnnl.h
+}
+
 class KernelContext {
  public:
+  // `packed` is kept for further calls whose constant inputs are the same arrays; may be null.
   KernelContext(std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                const Attributes& attributes, Stream& stream)
-      : inputs_(inputs), outputs_(outputs), attributes_(attributes), stream_(stream) {}
+                const Attributes& attributes, Stream& stream, onednn::Packed* packed = nullptr)
+      : inputs_(inputs),
+        outputs_(outputs),
+        attributes_(attributes),
+        stream_(stream),
+        packed_(packed) {}
 
   size_t num_inputs() const { return inputs_.size(); }
   size_t num_outputs() const { return outputs_.size(); }
@@ -35,6 +44,9 @@ class KernelContext {
 
   const Attributes& attributes() const { return attributes_; }
   Stream& stream() { return stream_; }
+  // Where to keep a copy of the input that OpDef::packs names; null where it differs from call to
+  // call.
+  onednn::Packed* packed() const { return packed_; }
   // Working memory for this call.
   BufferPtr Scratch(size_t bytes) { return stream_.Allocate(bytes); }
 
@@ -43,6 +55,7 @@ class KernelContext {
   std::span<Tensor> outputs_;
   const Attributes& attributes_;
   Stream& stream_;
+  onednn::Packed* packed_;
 };
 
 }  // namespace gradwire

@@ -7,6 +7,7 @@
 #include "autograd/backward.h"
 #include "backend/on_host.h"
 #include "exec/fusion.h"
+#include "exec/relayout.h"
 
 namespace gradwire {
 namespace {
@@ -61,11 +62,11 @@ bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
 
 }  // namespace
 
-Recorder::Recorder(std::string key, std::vector<Tensor> given, bool fuses)
+Recorder::Recorder(std::string key, std::vector<Tensor> given, const PlanOptions& options)
     : key_(std::move(key)),
       first_serial_(Node::LastSerial()),
       given_(std::move(given)),
-      fuses_(fuses) {}
+      options_(options) {}
 
 std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
   const auto found = read_of_.find(slot);
@@ -218,8 +219,9 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
     if (value.grad_fn() != nullptr && !IsUsedUp(value, changes)) Refuse();
   }
   if (!possible_) return nullptr;
+  if (options_.channels_last) command_->plan = PutChannelsLast(command_->plan);
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (fuses_) command_->plan = Fuse(std::move(command_->plan));
+  if (options_.fuse) command_->plan = Fuse(std::move(command_->plan));
   return std::move(command_);
 }
 
