@@ -134,7 +134,7 @@ TEST_F(RelayoutTest, RandomProgramsGiveTheSameNumbers) {
     for (int i = 0; i < 12; ++i) {
       const Value x = pick();
       const auto per_channel = [&] { return Square(Normal({channels})); };
-      switch (Below(12)) {
+      switch (Below(14)) {
         case 0:
           values.push_back(Conv(x, Normal({channels, channels, 3, 3}) * 0.2));
           break;
@@ -186,6 +186,17 @@ TEST_F(RelayoutTest, RandomProgramsGiveTheSameNumbers) {
           break;
         case 10:
           values.push_back(Transpose(Transpose(x, {0, 1, 3, 2}), {0, 1, 3, 2}));
+          break;
+        case 11: {
+          const Values normed = ApplyAll("gradwire::BatchNorm", {x, per_channel(), per_channel()},
+                                         {{"epsilon", 1e-5}}, 3);
+          values.push_back(normed[0] * Reshape(normed[1] + normed[2], {channels, 1, 1}));
+          break;
+        }
+        case 12:
+          values.push_back(ApplyAll("gradwire::BatchNormGrad",
+                                    {x, pick(), per_channel(), per_channel(), per_channel() + 0.5},
+                                    {{"epsilon", 1e-5}}, 3)[0]);
           break;
         default:
           values.push_back(Tanh(x + pick()));
