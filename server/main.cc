@@ -376,4 +376,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace gradwire
 
-int main(int argc, char** argv) { return gradwire::Main(argc, argv); }
+int main(int argc, char** argv) {
+  gradwire::RequireShortWaits(argv);
+  return gradwire::Main(argc, argv);
+}

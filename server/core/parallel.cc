@@ -1,6 +1,7 @@
 #include "core/parallel.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -28,6 +29,16 @@ int CgroupCpus() {
 }
 
 }  // namespace
+
+// OpenMP reads its environment before main(). Threads that sleep between two loops are woken on the
+// CPU of who wakes them, and then take turns there; threads that wait for milliseconds keep the CPU
+// from who sends the answer.
+void RequireShortWaits(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  setenv("OMP_WAIT_POLICY", "active", 0);
+  setenv("GOMP_SPINCOUNT", "3000", 0);
+  execv("/proc/self/exe", argv);  // comes back where it fails
+}
 
 int AvailableCpus() {
   cpu_set_t set;

@@ -14,6 +14,11 @@ namespace gradwire {
 // environment variable GRADWIRE_THREADS.
 int AvailableCpus();
 
+// Starts the program anew, once, with OpenMP told to wait a few microseconds between loops before
+// it lets its threads sleep; returns where that is so, or the environment says otherwise
+// (OMP_WAIT_POLICY, GOMP_SPINCOUNT). For the first line of main().
+void RequireShortWaits(char** argv);
+
 // Threads that loops and oneDNN primitives started by the calling thread use.
 inline void SetThreads(int threads) { omp_set_num_threads(threads); }
 inline int Threads() { return omp_get_max_threads(); }

@@ -13,24 +13,33 @@ thread_local bool is_worker = false;
 }  // namespace
 
 ComputePool::ComputePool(int cpus) : cpus_(cpus) {
-  for (int i = 0; i < cpus; ++i) workers_.emplace_back([this] { Work(); });
+  for (int i = 0; i < cpus; ++i) {
+    Worker& worker = *workers_.emplace_back(std::make_unique<Worker>());
+    worker.thread = std::thread([this, &worker] { Work(worker); });
+  }
 }
 
 ComputePool::~ComputePool() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    for (const auto& worker : workers_) worker->wake.notify_one();
   }
-  wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  for (const auto& worker : workers_) worker->thread.join();
 }
 
+// The first worker that is idle is woken, so that one session's commands come to the same worker:
+// each that has computed with several threads has an OpenMP team, and when there are more such
+// threads than CPUs, OpenMP lets them sleep between any two loops.
 void ComputePool::Post(std::function<void()> task) {
-  {
-    const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(task));
+  const std::lock_guard lock(mutex_);
+  queue_.push_back(std::move(task));
+  for (const auto& worker : workers_) {
+    if (!worker->idle) continue;
+    worker->idle = false;
+    worker->wake.notify_one();
+    return;
   }
-  wake_.notify_one();
 }
 
 bool ComputePool::idle() const {
@@ -43,12 +52,16 @@ void ComputePool::ShareCpus() const {
   SetThreads(is_worker ? std::max(1, cpus_ / running) : 1);
 }
 
-void ComputePool::Work() {
+void ComputePool::Work(Worker& self) {
   is_worker = true;
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    while (queue_.empty()) {
+      if (stopping_) return;
+      self.idle = true;
+      self.wake.wait(lock, [&] { return stopping_ || !self.idle; });
+      self.idle = false;
+    }
     std::function<void()> task = std::move(queue_.front());
     queue_.pop_front();
     running_.fetch_add(1, std::memory_order_relaxed);

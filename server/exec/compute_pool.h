@@ -32,15 +32,19 @@ class ComputePool {
   void ShareCpus() const;
 
  private:
-  void Work();
+  struct Worker {
+    std::condition_variable wake;
+    bool idle = false;
+    std::thread thread;
+  };
+  void Work(Worker& self);
 
   const int cpus_;
   std::atomic<int> running_{0};
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;
   bool stopping_ = false;
-  std::vector<std::thread> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 };
 
 // A first-in first-out queue of tasks that run one at a time on the pool; after each, other strands

@@ -165,29 +165,10 @@ Values DecomposeBatchNormGrad(const OpCall& call) {
   return {dx, dscale, dbias};
 }
 
-// Y of X, scale, bias, mean, variance.
-Specs InferWithStatistics(const OpCall& call) {
-  CheckPerChannel(call, 0, 1, 5);
-  return {call.spec(0)};
-}
-
-template <class T>
-void WithStatisticsCpu(KernelContext& k) {
-  const Channels view(k.input(0).dims());
-  const double epsilon = Epsilon(k.attributes());
-  const T *x = k.in<T>(0), *scale = k.in<T>(1), *bias = k.in<T>(2), *mean = k.in<T>(3),
-          *var = k.in<T>(4);
-  T* y = k.out<T>(0);
-  ForChannelBlocks(view, [=](int64_t first, int64_t n) {
-    ForEachElement(view, first, n, [=](int64_t c) {
-      const T f = scale[c] / std::sqrt(var[c] + static_cast<T>(epsilon));
-      return [=, m = mean[c], b = bias[c]](int64_t i) { y[i] = (x[i] - m) * f + b; };
-    });
-  });
-}
-
+// Y of X, scale, bias, mean, variance. It is elementwise: plans run it as one with what follows,
+// and compute the factor of constant statistics once.
 Values DecomposeWithStatistics(const OpCall& call) {
-  InferWithStatistics(call);
+  CheckPerChannel(call, 0, 1, 5);
   return {Normalized(call.input(0), call.input(1), call.input(2), call.input(3), call.input(4),
                      Epsilon(call.attributes()))};
 }
@@ -198,13 +179,8 @@ void DispatchBatchNorm(KernelContext& k) {
 void DispatchBatchNormGrad(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { BatchNormGradCpu<T>(k); });
 }
-void DispatchWithStatistics(KernelContext& k) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { WithStatisticsCpu<T>(k); });
-}
-
 constexpr ChannelsLast kBatchNorm = {.cpu = BatchNormChannelsLast};
 constexpr ChannelsLast kBatchNormGrad = {.cpu = BatchNormGradChannelsLast, .images = 0b11};
-constexpr ChannelsLast kWithStatistics = {.cpu = BatchNormWithStatisticsChannelsLast};
 
 GRADWIRE_OP({.name = "BatchNorm",
              .domain = "gradwire",
@@ -230,10 +206,7 @@ GRADWIRE_OP({.name = "BatchNormWithStatistics",
              .domain = "gradwire",
              .inputs = 5,
              .attributes = {"epsilon"},
-             .infer = InferWithStatistics,
-             .cpu = DispatchWithStatistics,
-             .decompose = DecomposeWithStatistics,
-             .channels_last = &kWithStatistics});
+             .decompose = DecomposeWithStatistics});
 
 }  // namespace
 }  // namespace gradwire

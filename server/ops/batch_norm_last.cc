@@ -117,20 +117,6 @@ void BatchNormGrad(KernelContext& k) {
       });
 }
 
-template <class T>
-void WithStatistics(KernelContext& k) {
-  const Rows rows(k.input(0).dims());
-  const auto epsilon = static_cast<T>(k.attributes().Float("epsilon"));
-  const T *x = k.in<T>(0), *scale = k.in<T>(1), *bias = k.in<T>(2), *mean = k.in<T>(3),
-          *var = k.in<T>(4);
-  T* y = k.out<T>(0);
-  std::vector<T> factors(static_cast<size_t>(rows.channels));
-  for (size_t c = 0; c < factors.size(); ++c) factors[c] = scale[c] / std::sqrt(var[c] + epsilon);
-  ForEachElement(rows, [=, f = factors.data()](int64_t i, int64_t c) {
-    y[i] = (x[i] - mean[c]) * f[c] + bias[c];
-  });
-}
-
 }  // namespace
 
 void BatchNormChannelsLast(KernelContext& k) {
@@ -138,9 +124,6 @@ void BatchNormChannelsLast(KernelContext& k) {
 }
 void BatchNormGradChannelsLast(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { BatchNormGrad<T>(k); });
-}
-void BatchNormWithStatisticsChannelsLast(KernelContext& k) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { WithStatistics<T>(k); });
 }
 
 }  // namespace gradwire

@@ -6,11 +6,10 @@
 
 namespace gradwire {
 
-// Each takes and makes what gradwire::BatchNorm, BatchNormGrad and BatchNormWithStatistics do, but
-// for the order of axes; float32 and float64.
+// Each takes and makes what gradwire::BatchNorm and BatchNormGrad do, but for the order of axes;
+// float32 and float64.
 void BatchNormChannelsLast(KernelContext& k);
 void BatchNormGradChannelsLast(KernelContext& k);
-void BatchNormWithStatisticsChannelsLast(KernelContext& k);
 
 }  // namespace gradwire
 

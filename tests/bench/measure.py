@@ -51,8 +51,14 @@ def row_of(
     return Row(case, metric, ours, peer, ours / peer, (low, high), held.limit, held.better, floor)
 
 
+# How long a side rests before its turn. The threads of ONNX Runtime and PyTorch spin for 5 to 50 ms after their work: on
+# few CPUs they would take one from the other side.
+REST_S = 0.05
+
+
 def seconds(call: Callable[[], object], repeat: int = 1) -> float:
-    """How long a call takes, on average over `repeat` calls."""
+    """How long a call takes after a rest, on average over `repeat` calls."""
+    time.sleep(REST_S)
     started = time.perf_counter()
     for _ in range(repeat):
         call()
