@@ -300,7 +300,7 @@ std::vector<Input> Rnn(int64_t length, int64_t batch, int64_t hidden) {
           Normal({batch, hidden})};
 }
 std::vector<Input> RnnGrad(int64_t length, int64_t batch, int64_t hidden) {
-  return {Normal({length, batch, hidden}), Normal({hidden, hidden}),
+  return {Uniform({length, batch, hidden}, -1, 1), Uniform({hidden, hidden}, -0.3, 0.3),
           Normal({length, batch, hidden})};
 }
 const Attributes kRelu = {{"relu", int64_t{1}}};
