@@ -114,6 +114,7 @@ Value Unsqueeze(const Value& x, const Dims& axes) {
 }
 
 Value Concat(const Values& parts, int axis) {
+  if (parts.size() == 1) return parts[0];
   return Call("Concat", parts, {{"axis", int64_t{axis}}});
 }
 

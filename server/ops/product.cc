@@ -1,5 +1,6 @@
 // Blocked as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008):
-// a block of `a` stays in the L2 cache, a strip of `b` in L1, a tile of `c` in registers.
+// a block of `a` stays in the L2 cache, a strip of `b` in L1, a tile of `c` in registers. Few rows
+// times a PackedMatrix are not worth packing.
 #include "ops/product.h"
 
 #include <algorithm>
@@ -53,8 +54,37 @@ struct Tile {
   }
 };
 
+// c = a strip_b, or c += a strip_b, over k; c is kRows x two vectors. Only strip_b is packed.
+template <class T, int kVectorBytes, int kRows>
+[[gnu::always_inline]] inline void RunRows(int64_t k, const T* a, int64_t a_row, const T* strip_b,
+                                           T* c, int64_t c_row, bool add) {
+  using Vector = typename Tile<T, kVectorBytes>::Vector;
+  constexpr int64_t kLanes = Tile<T, kVectorBytes>::kLanes;
+  Vector left[kRows] = {};
+  Vector right[kRows] = {};
+  for (int64_t p = 0; p < k; ++p, strip_b += 2 * kLanes) {
+    const Vector b_left = *reinterpret_cast<const Vector*>(strip_b);
+    const Vector b_right = *reinterpret_cast<const Vector*>(strip_b + kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+      left[i] += a[i * a_row + p] * b_left;
+      right[i] += a[i * a_row + p] * b_right;
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    auto* const to_left = reinterpret_cast<Vector*>(c + i * c_row);
+    auto* const to_right = reinterpret_cast<Vector*>(c + i * c_row + kLanes);
+    *to_left = add ? *to_left + left[i] : left[i];
+    *to_right = add ? *to_right + right[i] : right[i];
+  }
+}
+
 template <class T>
 using TileFunction = void (*)(int64_t k, const T* strip_a, const T* strip_b, T* tile);
+template <class T>
+using RowsFunction = void (*)(int64_t k, const T* a, int64_t a_row, const T* strip_b, T* c,
+                              int64_t c_row, bool add);
 
 template <class T>
 void RunTile256(int64_t k, const T* strip_a, const T* strip_b, T* tile) {
@@ -67,19 +97,40 @@ __attribute__((target("avx512f,avx512dq,avx512vl"))) void RunTile512(int64_t k, 
   Tile<T, 64>::Run(k, strip_a, strip_b, tile);
 }
 
+template <class T, int kRows>
+void RunRows256(int64_t k, const T* a, int64_t a_row, const T* strip_b, T* c, int64_t c_row,
+                bool add) {
+  RunRows<T, 32, kRows>(k, a, a_row, strip_b, c, c_row, add);
+}
+
+template <class T, int kRows>
+__attribute__((target("avx512f,avx512dq,avx512vl"))) void RunRows512(int64_t k, const T* a,
+                                                                     int64_t a_row,
+                                                                     const T* strip_b, T* c,
+                                                                     int64_t c_row, bool add) {
+  RunRows<T, 64, kRows>(k, a, a_row, strip_b, c, c_row, add);
+}
+
 // The tile that suits the processor.
 template <class T>
 struct Shape {
   int64_t rows;
   int64_t columns;
   TileFunction<T> run;
+  RowsFunction<T> run_rows[4];  // of 1, 2, 4 and 8 rows
 
   static const Shape& Best() {
     static const Shape shape =
         __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
                 __builtin_cpu_supports("avx512vl") != 0
-            ? Shape{Tile<T, 64>::kRows, Tile<T, 64>::kColumns, RunTile512<T>}
-            : Shape{Tile<T, 32>::kRows, Tile<T, 32>::kColumns, RunTile256<T>};
+            ? Shape{Tile<T, 64>::kRows,
+                    Tile<T, 64>::kColumns,
+                    RunTile512<T>,
+                    {RunRows512<T, 1>, RunRows512<T, 2>, RunRows512<T, 4>, RunRows512<T, 8>}}
+            : Shape{Tile<T, 32>::kRows,
+                    Tile<T, 32>::kColumns,
+                    RunTile256<T>,
+                    {RunRows256<T, 1>, RunRows256<T, 2>, RunRows256<T, 4>, RunRows256<T, 8>}};
     return shape;
   }
 };
@@ -191,7 +242,65 @@ void Cut(const Product<T>& p, int64_t parts, std::vector<Product<T>>& pieces) {
   }
 }
 
+// c = a strip, or c += a strip, in which `columns` count.
+template <class T>
+void MultiplyStrip(int64_t k, const T* a, int64_t a_row, int64_t m, const T* strip, int64_t columns,
+                   T* c, int64_t c_row, bool add) {
+  const Shape<T>& shape = Shape<T>::Best();
+  alignas(64) T tile[8 * 128 / sizeof(T)];
+  const bool whole = columns == shape.columns;
+  int power = 3;
+  for (int64_t i = 0; i < m; i += int64_t{1} << power) {
+    while ((int64_t{1} << power) > m - i) --power;
+    T* const to = c + i * c_row;
+    if (whole) {
+      shape.run_rows[power](k, a + i * a_row, a_row, strip, to, c_row, add);
+    } else {
+      shape.run_rows[power](k, a + i * a_row, a_row, strip, tile, shape.columns, false);
+      Deliver(tile, shape.columns, int64_t{1} << power, columns, to, c_row, add);
+    }
+  }
+}
+
 }  // namespace
+
+template <class T>
+PackedMatrix<T>::PackedMatrix(Stream& stream, const MatrixView<T>& b, int64_t k, int64_t n)
+    : k_(k), n_(n) {
+  const int64_t width = Shape<T>::Best().columns;
+  packed_ = stream.Allocate(static_cast<size_t>(RoundUp(n, width) * k) * sizeof(T));
+  auto* const packed = static_cast<T*>(packed_->data());
+  const int64_t strips = (n + width - 1) / width;
+  ParallelFor(strips, 1 + kGrain / std::max<int64_t>(1, k * width),
+              [&](int64_t begin, int64_t end) {
+                for (int64_t j = begin; j < end; ++j) {
+                  Pack(b.data + j * width * b.column, std::min(width, n - j * width), k, b.column,
+                       b.row, width, packed + j * width * k);
+                }
+              });
+}
+
+template <class T>
+void PackedMatrix<T>::Multiply(const T* a, int64_t a_row, int64_t m, T* c, int64_t c_row,
+                               bool accumulate) const {
+  const int64_t width = Shape<T>::Best().columns;
+  const auto* const packed = static_cast<const T*>(packed_->data());
+  const auto run = [&](int64_t begin, int64_t end) {
+    for (int64_t q = 0; q < std::max<int64_t>(1, k_); q += kBlockK) {
+      const int64_t k = std::min(kBlockK, k_ - q);
+      for (int64_t j = begin; j < end; ++j) {
+        MultiplyStrip(k, a + q, a_row, m, packed + (j * k_ + q) * width,
+                      std::min(width, n_ - j * width), c + j * width, c_row, accumulate || q > 0);
+      }
+    }
+  };
+  const int64_t strips = (n_ + width - 1) / width;
+  if (omp_in_parallel() != 0) {
+    run(0, strips);
+  } else {
+    ParallelFor(strips, 1 + kGrain / std::max<int64_t>(1, m * k_ * width), run);
+  }
+}
 
 template <class T>
 void Multiply(Stream& stream, std::span<const Product<T>> products) {
@@ -220,6 +329,8 @@ void Multiply(Stream& stream, std::span<const Product<T>> products) {
   });
 }
 
+template class PackedMatrix<float>;
+template class PackedMatrix<double>;
 template void Multiply<float>(Stream&, std::span<const Product<float>>);
 template void Multiply<double>(Stream&, std::span<const Product<double>>);
 template void Multiply<int32_t>(Stream&, std::span<const Product<int32_t>>);

@@ -33,6 +33,24 @@ struct Product {
 template <class T>
 void Multiply(Stream& stream, std::span<const Product<T>> products);
 
+// The right-hand side of many products, in a layout of its own. Immutable, thread-safe.
+// Instantiated for float and double.
+template <class T>
+class PackedMatrix {
+ public:
+  // Copies b, which is k x n. Throws what Stream::Allocate throws.
+  PackedMatrix(Stream& stream, const MatrixView<T>& b, int64_t k, int64_t n);
+
+  // c = a b, or c += a b, for an a of m rows; rows are `a_row` and `c_row` elements apart. On the
+  // calling thread alone within a parallel loop, otherwise on those that the command may use. An
+  // element of c depends on its row of a and on b only, not on m. Does not throw.
+  void Multiply(const T* a, int64_t a_row, int64_t m, T* c, int64_t c_row, bool accumulate) const;
+
+ private:
+  int64_t k_, n_;
+  BufferPtr packed_;
+};
+
 }  // namespace gradwire
 
 #endif  // GRADWIRE_OPS_PRODUCT_H_

@@ -1,91 +1,14 @@
-// RNN, GRU and LSTM, traced step by step. Within a direction arrays are time-major.
+// RNN, GRU and LSTM: what the attributes make of them is mostly gradwire::Rnn, Gru or Lstm; the
+// rest is traced step by step. Within a direction arrays are time-major.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
-#include <optional>
 #include <span>
 
 #include "graph/formula.h"
+#include "ops/activations.h"
 
 namespace gradwire {
 namespace {
-
-// ---- Activations
-
-struct Activation {
-  std::string name;  // in lower case
-  double alpha = 0;
-  double beta = 0;
-
-  Value operator()(const Value& x) const;
-};
-
-Value Activation::operator()(const Value& x) const {
-  if (name == "sigmoid") return Sigmoid(x);
-  if (name == "tanh") return Tanh(x);
-  if (name == "relu") return Call("Relu", {x});
-  if (name == "affine") return x * alpha + beta;
-  if (name == "leakyrelu") return Call("LeakyRelu", {x}, {{"alpha", alpha}});
-  if (name == "thresholdedrelu") return Call("ThresholdedRelu", {x}, {{"alpha", alpha}});
-  if (name == "scaledtanh") return Tanh(x * beta) * alpha;
-  if (name == "hardsigmoid") return Call("HardSigmoid", {x}, {{"alpha", alpha}, {"beta", beta}});
-  if (name == "elu") return Call("Elu", {x}, {{"alpha", alpha}});
-  if (name == "softsign") return Call("Softsign", {x});
-  if (name == "softplus") return Call("Softplus", {x});
-  throw Error(reason::kInvalidArgument, fmt::format("activation '{}' is not known", name));
-}
-
-// An activation's parameters where the attributes do not give them.
-struct Defaults {
-  std::string_view name;
-  double alpha;
-  std::optional<double> beta;  // absent where it has none
-};
-constexpr Defaults kDefaults[] = {
-    {"affine", 1, 0.0},     {"leakyrelu", 0.01, {}},   {"thresholdedrelu", 1, {}},
-    {"scaledtanh", 1, 1.0}, {"hardsigmoid", 0.2, 0.5}, {"elu", 1, {}},
-};
-
-std::vector<double> Floats(const Attributes& attributes, std::string_view name) {
-  return attributes.Has(name) ? attributes.Floats(name) : std::vector<double>();
-}
-
-// The activations of all directions, `defaults` for each where none are given. Those that have
-// parameters take them from the attributes in turn.
-std::vector<Activation> Activations(const OpCall& call, const std::vector<std::string>& defaults,
-                                    size_t directions) {
-  std::vector<std::string> names;
-  for (size_t d = 0; d < directions; ++d) {
-    names.insert(names.end(), defaults.begin(), defaults.end());
-  }
-  if (call.attributes().Has("activations")) {
-    const size_t wanted = names.size();
-    names = call.attributes().Strings("activations");
-    if (names.size() < wanted) {
-      throw Error(reason::kInvalidArgument,
-                  fmt::format("{} activations are given, expected {}", names.size(), wanted));
-    }
-    names.resize(wanted);
-  }
-  const std::vector<double> alphas = Floats(call.attributes(), "activation_alpha");
-  const std::vector<double> betas = Floats(call.attributes(), "activation_beta");
-  size_t alpha = 0;
-  size_t beta = 0;
-  std::vector<Activation> activations;
-  for (std::string& name : names) {
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    Activation activation{std::move(name)};
-    for (const Defaults& known : kDefaults) {
-      if (known.name != activation.name) continue;
-      activation.alpha = alpha < alphas.size() ? alphas[alpha++] : known.alpha;
-      if (known.beta) activation.beta = beta < betas.size() ? betas[beta++] : *known.beta;
-    }
-    activations.push_back(std::move(activation));
-  }
-  return activations;
-}
 
 // ---- What the three have in common
 
@@ -194,6 +117,9 @@ class Recurrence {
   Value Fed(int64_t d, const Cell& cell) const;
   // Runs direction d; returns its outputs of all steps, [length, batch, hidden].
   Value RunDirection(int64_t d, State& state) const;
+  // The outputs of one operator for all steps, the first as RunDirection; of LSTM the cells are the
+  // second. None where no operator has the cell's meaning.
+  Values RunWhole(int64_t d, const Cell& cell, bool backwards, const State& state) const;
 
   const OpCall& call_;
   const Kind& kind_;
@@ -302,14 +228,22 @@ Cell Recurrence::MakeCell(int64_t d) const {
 Value Recurrence::Fed(int64_t d, const Cell& cell) const {
   const int64_t features = x_.dims()[2];
   const Value rows = Reshape(x_, {length_ * batch_, features});
-  Value fed = MatMul(rows, Part(1, d), /*transpose_a=*/false, /*transpose_b=*/true);
-  if (cell.bias) fed = fed + cell.bias;
+  const Value fed =
+      Call("gradwire::MatMul", {rows, Part(1, d), cell.bias}, {{"trans_b", int64_t{1}}});
   return Reshape(fed, {length_, batch_, kind_.gates * hidden_});
 }
 
 Value Recurrence::RunDirection(int64_t d, State& state) const {
   const Cell cell = MakeCell(d);
   const bool backwards = direction_ == "reverse" || d == 1;
+  if (const Values whole = RunWhole(d, cell, backwards, state); !whole.empty()) {
+    const int64_t last = backwards ? 0 : length_ - 1;
+    const auto at_last = [&](const Value& steps) {
+      return Reshape(Slice(steps, {last}, {last + 1}, {0}, {1}), {batch_, hidden_});
+    };
+    state = {at_last(whole[0]), kind_.has_cell ? at_last(whole[1]) : Value()};
+    return whole[0];
+  }
   const Values steps = SplitEqually(Fed(d, cell), 0, length_);
   const Value lengths = call_.has(4) ? Reshape(call_.input(4), {batch_, 1}) : Value();
   const Value zero = Scalar(0, x_.dtype());
@@ -328,6 +262,27 @@ Value Recurrence::RunDirection(int64_t d, State& state) const {
     state = std::move(next);
   }
   return Concat(outputs, 0);
+}
+
+Values Recurrence::RunWhole(int64_t d, const Cell& cell, bool backwards, const State& state) const {
+  if (call_.has(4) || cell.clip > 0 || !cell.peepholes.empty() || cell.coupled) return {};
+  std::string names;
+  for (const Activation& activation : cell.activations) names += activation.name + " ";
+  const bool relu = kind_.step == RnnStep && names == "relu ";
+  Attributes attributes{{"reverse", int64_t{backwards}}};
+  if (kind_.step == RnnStep && (relu || names == "tanh ")) {
+    attributes.Set("relu", int64_t{relu});
+    return ApplyAll("gradwire::Rnn", {Fed(d, cell), cell.r, state.h}, attributes, 1);
+  }
+  if (kind_.step == GruStep && names == "sigmoid tanh ") {
+    attributes.Set("linear_before_reset", int64_t{cell.linear_before_reset});
+    return ApplyAll("gradwire::Gru", {Fed(d, cell), Part(2, d), state.h, cell.bias_before_reset},
+                    attributes, 2);
+  }
+  if (kind_.step == LstmStep && names == "sigmoid tanh tanh ") {
+    return ApplyAll("gradwire::Lstm", {Fed(d, cell), cell.r, state.h, state.c}, attributes, 3);
+  }
+  return {};
 }
 
 Values Recurrence::Run() {

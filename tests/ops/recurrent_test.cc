@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "tests/ops/op_case.h"
 
 namespace gradwire::testing {
@@ -76,6 +78,14 @@ OP_CASES(
      .inputs = {Normal({0, 3, 2}), Normal({1, 2, 2}), Normal({1, 2, 2})},
      .outputs = 2},
     {.op = "RNN",
+     .inputs = {Normal({3, 2, 2}), Normal({1, 2, 2}), Normal({1, 2, 2})},
+     .attributes = {{"activations", Strings{"Relu"}}, {"direction", std::string("reverse")}},
+     .outputs = 2},
+    {.op = "RNN",  // what no operator for a whole sequence covers
+     .inputs = {Normal({3, 2, 2}), Normal({1, 2, 2}), Normal({1, 2, 2})},
+     .attributes = {{"clip", 0.7}},
+     .outputs = 2},
+    {.op = "RNN",
      .inputs = Rnn(),
      .attributes = {{"activations", Strings{"Sine"}}},
      .error = "INVALID_ARGUMENT"},
@@ -143,9 +153,178 @@ OP_CASES(Lstm,
           .inputs = {Normal({2, 0, 2}), Normal({1, 8, 2}), Normal({1, 8, 2})},
           .outputs = 3},
          {.op = "LSTM",
+          .inputs = LstmBack(),
+          .outputs = 3,
+          .expect = Floats{0.7105556469750832, 0.7177689135444585, 0.8980653433488209,
+                           0.8903669172978912}},
+         {.op = "LSTM",
+          .inputs = LstmBack(),
+          .attributes = Going("reverse"),
+          .outputs = 3,
+          .expect = Floats{0.8889888328592533, 0.8977249538166976, 0.7180741243601318,
+                           0.7116866130711942}},
+         {.op = "LSTM",
+          .inputs = {Normal({2, 3, 2}), Normal({2, 8, 2}), Normal({2, 8, 2}), Normal({2, 16}),
+                     Absent(), Normal({2, 2, 2}), Normal({2, 2, 2})},
+          .attributes = {{"direction", std::string("bidirectional")}, {"layout", int64_t{1}}},
+          .outputs = 3},
+         {.op = "LSTM",
           .inputs = {Normal({3, 2, 2}), Normal({1, 8, 2}), Normal({1, 8, 2}), Normal({1, 16}),
                      Ints({3}, {1, 2, 3}, DType::kInt32)},
           .error = "SHAPE_MISMATCH"});
+
+std::vector<Input> Lstm(int64_t length, int64_t batch, int64_t hidden) {
+  return {Normal({length, batch, 4 * hidden}), Normal({4 * hidden, hidden}),
+          Normal({batch, hidden}), Normal({batch, hidden})};
+}
+// The gates, c and the initial c, R, and gradients of y, c and the gates.
+std::vector<Input> LstmGrad(int64_t length, int64_t batch, int64_t hidden) {
+  return {Uniform({length, batch, 4 * hidden}, 0, 1),
+          Normal({length, batch, hidden}),
+          Normal({batch, hidden}),
+          Normal({4 * hidden, hidden}),
+          Normal({length, batch, hidden}),
+          Normal({length, batch, hidden}),
+          Normal({length, batch, 4 * hidden})};
+}
+std::vector<Input> LstmGradOfC(int64_t length, int64_t batch, int64_t hidden) {
+  std::vector<Input> inputs = LstmGrad(length, batch, hidden);
+  inputs[4] = Absent();
+  inputs.pop_back();
+  return inputs;
+}
+std::vector<Input> WithNan(std::vector<Input> inputs, size_t i) {
+  inputs[i].elements[0] = std::nan("");
+  return inputs;
+}
+const Attributes kReverse = {{"reverse", int64_t{1}}};
+
+OP_CASES(
+    LstmOfSequence, {.op = "gradwire::Lstm", .inputs = Lstm(3, 2, 2), .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = Lstm(3, 2, 2), .attributes = kReverse, .outputs = 3},
+    // Several threads, and columns that do not fill a tile.
+    {.op = "gradwire::Lstm", .inputs = Lstm(3, 19, 20), .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = Lstm(2, 3, 70), .outputs = 3, .order = 1},
+    {.op = "gradwire::Lstm", .inputs = Lstm(1, 1, 1), .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = Lstm(0, 2, 2), .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = Lstm(0, 2, 2), .attributes = kReverse, .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = Lstm(2, 0, 2), .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = Lstm(2, 2, 0), .outputs = 3},
+    {.op = "gradwire::Lstm", .inputs = WithNan(Lstm(3, 2, 2), 0), .outputs = 3, .order = 0},
+    {.op = "gradwire::Lstm", .inputs = WithNan(Lstm(3, 2, 2), 1), .outputs = 3, .order = 0},
+    {.op = "gradwire::Lstm",
+     .inputs = {Normal({3, 2, 8}), Normal({8, 3}), Normal({2, 2}), Normal({2, 2})},
+     .error = "SHAPE_MISMATCH"},
+    {.op = "gradwire::Lstm",
+     .inputs = {Normal({3, 2, 8}), Normal({8, 2}), Normal({2, 2}), Normal({3, 2})},
+     .error = "SHAPE_MISMATCH"},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(3, 2, 2), .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(3, 2, 2), .attributes = kReverse, .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGradOfC(3, 2, 2), .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(3, 19, 20), .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(2, 3, 70), .outputs = 3, .order = 1},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(0, 2, 2), .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(2, 0, 2), .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = LstmGrad(2, 2, 0), .outputs = 3},
+    {.op = "gradwire::LstmGrad", .inputs = WithNan(LstmGrad(3, 2, 2), 4), .outputs = 3, .order = 0},
+    {.op = "gradwire::LstmGrad",
+     .inputs = {Normal({3, 2, 8}), Normal({3, 2, 3}), Normal({2, 2}), Normal({8, 2})},
+     .error = "SHAPE_MISMATCH"},
+    {.op = "gradwire::LstmGrad",
+     .inputs = {Normal({3, 8}), Normal({3, 2}), Normal({2, 2}), Normal({8, 2})},
+     .error = "SHAPE_MISMATCH"});
+
+std::vector<Input> Gru(int64_t length, int64_t batch, int64_t hidden) {
+  return {Normal({length, batch, 3 * hidden}), Normal({3 * hidden, hidden}),
+          Normal({batch, hidden})};
+}
+std::vector<Input> BiasedGru(int64_t length, int64_t batch, int64_t hidden) {
+  std::vector<Input> inputs = Gru(length, batch, hidden);
+  inputs.push_back(Normal({hidden}));
+  return inputs;
+}
+// [z r m g], y, the initial h, R, and gradients of y and [z r m g].
+std::vector<Input> GruGrad(int64_t length, int64_t batch, int64_t hidden) {
+  return {Uniform({length, batch, 4 * hidden}, 0, 1),
+          Normal({length, batch, hidden}),
+          Normal({batch, hidden}),
+          Normal({3 * hidden, hidden}),
+          Normal({length, batch, hidden}),
+          Normal({length, batch, 4 * hidden})};
+}
+std::vector<Input> GruGradOfY(int64_t length, int64_t batch, int64_t hidden) {
+  std::vector<Input> inputs = GruGrad(length, batch, hidden);
+  inputs.pop_back();
+  return inputs;
+}
+const Attributes kLinear = {{"linear_before_reset", int64_t{1}}};
+const Attributes kLinearReverse = {{"linear_before_reset", int64_t{1}}, {"reverse", int64_t{1}}};
+
+OP_CASES(
+    GruOfSequence, {.op = "gradwire::Gru", .inputs = Gru(3, 2, 2), .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(3, 2, 2), .attributes = kLinear, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = BiasedGru(3, 2, 2), .attributes = kLinear, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(3, 2, 2), .attributes = kReverse, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(3, 2, 2), .attributes = kLinearReverse, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(3, 19, 20), .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = BiasedGru(3, 19, 20), .attributes = kLinear, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(0, 2, 2), .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(0, 2, 2), .attributes = kLinear, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = Gru(2, 0, 2), .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = BiasedGru(2, 2, 0), .attributes = kLinear, .outputs = 2},
+    {.op = "gradwire::Gru", .inputs = WithNan(Gru(3, 2, 2), 0), .outputs = 2, .order = 0},
+    {.op = "gradwire::Gru", .inputs = BiasedGru(3, 2, 2), .error = "INVALID_ARGUMENT"},
+    {.op = "gradwire::Gru",
+     .inputs = {Normal({3, 2, 6}), Normal({6, 2}), Normal({2, 3})},
+     .error = "SHAPE_MISMATCH"},
+    {.op = "gradwire::GruGrad", .inputs = GruGrad(3, 2, 2), .outputs = 3},
+    {.op = "gradwire::GruGrad", .inputs = GruGrad(3, 2, 2), .attributes = kLinear, .outputs = 3},
+    {.op = "gradwire::GruGrad", .inputs = GruGradOfY(3, 2, 2), .outputs = 3},
+    {.op = "gradwire::GruGrad",
+     .inputs = GruGradOfY(3, 2, 2),
+     .attributes = kReverse,
+     .outputs = 3},
+    {.op = "gradwire::GruGrad", .inputs = GruGrad(3, 19, 20), .outputs = 3, .order = 1},
+    {.op = "gradwire::GruGrad",
+     .inputs = GruGrad(3, 19, 20),
+     .attributes = kLinearReverse,
+     .outputs = 3,
+     .order = 1},
+    {.op = "gradwire::GruGrad", .inputs = GruGrad(0, 2, 2), .outputs = 3},
+    {.op = "gradwire::GruGrad",
+     .inputs = {Normal({3, 2, 8}), Normal({3, 2, 2}), Normal({2, 2}), Normal({8, 2})},
+     .error = "SHAPE_MISMATCH"});
+
+std::vector<Input> Rnn(int64_t length, int64_t batch, int64_t hidden) {
+  return {Normal({length, batch, hidden}), Uniform({hidden, hidden}, -0.3, 0.3),
+          Normal({batch, hidden})};
+}
+std::vector<Input> RnnGrad(int64_t length, int64_t batch, int64_t hidden) {
+  return {Uniform({length, batch, hidden}, -1, 1), Uniform({hidden, hidden}, -0.3, 0.3),
+          Normal({length, batch, hidden})};
+}
+const Attributes kRelu = {{"relu", int64_t{1}}};
+
+OP_CASES(
+    RnnOfSequence, {.op = "gradwire::Rnn", .inputs = Rnn(3, 2, 2)},
+    {.op = "gradwire::Rnn", .inputs = Rnn(3, 2, 2), .attributes = kReverse},
+    {.op = "gradwire::Rnn", .inputs = Rnn(3, 2, 2), .attributes = kRelu},
+    {.op = "gradwire::Rnn", .inputs = Rnn(3, 19, 50)},
+    {.op = "gradwire::Rnn", .inputs = Rnn(0, 2, 2)},
+    {.op = "gradwire::Rnn", .inputs = Rnn(2, 0, 2)},
+    {.op = "gradwire::Rnn", .inputs = Rnn(2, 2, 0)},
+    {.op = "gradwire::Rnn", .inputs = WithNan(Rnn(3, 2, 2), 0), .order = 0},
+    {.op = "gradwire::Rnn",
+     .inputs = {Normal({3, 2, 4}), Normal({4, 2}), Normal({2, 4})},
+     .error = "SHAPE_MISMATCH"},
+    {.op = "gradwire::RnnGrad", .inputs = RnnGrad(3, 2, 2), .outputs = 2},
+    {.op = "gradwire::RnnGrad", .inputs = RnnGrad(3, 2, 2), .attributes = kReverse, .outputs = 2},
+    {.op = "gradwire::RnnGrad", .inputs = RnnGrad(3, 2, 2), .attributes = kRelu, .outputs = 2},
+    {.op = "gradwire::RnnGrad", .inputs = RnnGrad(3, 19, 50), .outputs = 2, .order = 1},
+    {.op = "gradwire::RnnGrad", .inputs = RnnGrad(0, 2, 2), .outputs = 2},
+    {.op = "gradwire::RnnGrad",
+     .inputs = {Normal({3, 2, 4}), Normal({4, 4}), Normal({3, 2, 3})},
+     .error = "SHAPE_MISMATCH"});
 
 }  // namespace
 }  // namespace gradwire::testing
