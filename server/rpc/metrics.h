@@ -3,7 +3,8 @@
 #ifndef GRADWIRE_RPC_METRICS_H_
 #define GRADWIRE_RPC_METRICS_H_
 
-#include <grpcpp/support/server_interceptor.h>
+#include <grpcpp/support/status.h>
+#include <grpcpp/support/string_ref.h>
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
 #include <prometheus/histogram.h>
@@ -15,7 +16,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "core/error.h"
 #include "session/session_store.h"
@@ -96,14 +97,42 @@ class PhaseClock {
   Metrics::Clock::time_point began_ = Metrics::Clock::now();
 };
 
-using Interceptors =
-    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
+// What is done with each call of the API: it is counted and measured and, with `log`, becomes an
+// event "call" in the log: verb, code, seconds, and the ids that its metadata has (rpc/call_ids.h)
+// as session_id, request_id, trace_id and span_id; of a call that failed also reason and error.
+struct WatchOptions {
+  Metrics& metrics;
+  bool log = false;
+};
 
-// Watches every call of the API: counts and measures it and, when `log`, writes an event "call" to
-// the log: verb, code, seconds, and the ids that its metadata has (rpc/call_ids.h) as session_id,
-// request_id, trace_id and span_id; of a call that failed also reason and error. `metrics` outlives
-// the server.
-Interceptors WatchCalls(Metrics& metrics, bool log);
+// Watches one call, from its beginning to the end of this.
+class Watch {
+ public:
+  using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
+
+  // `path`: "/gradwire.v1.Gradwire/Verb". `options` and `metadata` outlive this.
+  Watch(const WatchOptions& options, std::string_view path, const Metadata& metadata);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  // A message has come.
+  void Received() { received_ = Metrics::Clock::now(); }
+  // The call ends with this.
+  void Finishes(const grpc::Status& status);
+
+ private:
+  void Log(Metrics::Clock::duration time) const;
+
+  const WatchOptions& options_;
+  const std::string verb_;
+  const Metadata& metadata_;
+  const Metrics::Clock::time_point began_ = Metrics::Clock::now();
+  Metrics::Clock::time_point received_ = began_;
+  Metrics::Clock::time_point finished_ = began_;
+  // What a call ends with that was never finished.
+  grpc::Status status_ = grpc::Status::CANCELLED;
+};
 
 }  // namespace gradwire::rpc
 

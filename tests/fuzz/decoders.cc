@@ -56,7 +56,7 @@ void Chunk(std::string_view bytes) {
     rpc::ReadPutChunk(message, header, [&](size_t size) {
       Expect(size <= bytes.size(), "more payload than the message has");
       payload.resize(size);
-      return payload.data();
+      return rpc::Destination{payload.data(), size};
     });
   });
   if (!status.ok()) return;
@@ -76,7 +76,7 @@ void TensorMessage(std::string_view bytes) {
   Handle([&] {
     const Tensor tensor = rpc::Decode(proto, memory.stream());
     v1::TensorProto again;
-    rpc::Encode(proto.name(), tensor, memory.stream(), &again);
+    rpc::EncodeHost(tensor, &again);
     const Tensor same = rpc::Decode(again, memory.stream());
     Expect(same.spec() == tensor.spec(), "another spec after a round trip");
     Expect(std::equal(same.data<char>(), same.data<char>() + same.bytes(), tensor.data<char>()),
