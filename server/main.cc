@@ -185,9 +185,13 @@ rpc::Listener ListenerFlags() {
 
 // A listener, and the threads that serve what comes to it.
 struct Listening {
+  ~Listening() {
+    if (server != nullptr) server->Shutdown();
+  }
+
   rpc::Health health;
-  std::unique_ptr<rpc::CallThreads> threads;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<rpc::CallThreads> threads;
 };
 
 // Ends the service: health turns NOT_SERVING and new sessions are refused while what runs finishes.
@@ -242,9 +246,7 @@ void ServeMetrics(rpc::Metrics& metrics) {
   std::printf("metrics on http://%s/metrics\n", rpc::Address(host, bound).c_str());
 }
 
-// Half of the CPUs move messages, where all are busy with that; the other half are the clients' or
-// compute.
-int ThreadsForCalls(const ComputePool& pool) { return std::max(1, pool.cpus() / 2); }
+int ThreadsForCalls(const ComputePool& pool) { return std::clamp(pool.cpus() / 4, 1, 8); }
 
 // nullptr: it cannot listen.
 std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Service& service,

@@ -24,7 +24,8 @@ const ArrayFields& Add(const Descriptor* type, Table& table) {
     const FieldDescriptor* field = type->field(i);
     const Descriptor* of = field->message_type();
     if (of == nullptr || field->is_map() || of == v1::NodeProto::descriptor()) continue;
-    if (of == v1::TensorProto::descriptor() || !Add(of, table).fields.empty()) {
+    const bool leads = !Add(of, table).fields.empty();
+    if (leads || of == v1::TensorProto::descriptor()) {
       found.fields.push_back(field);
     }
   }

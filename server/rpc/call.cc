@@ -19,11 +19,20 @@ RpcMethod::RpcType TypeOf(bool client_streams, bool server_streams) {
   return server_streams ? RpcMethod::SERVER_STREAMING : RpcMethod::NORMAL_RPC;
 }
 
+// Of this thread: the queue that it serves, and calls that wait for it to be idle.
+thread_local const grpc::CompletionQueue* served_queue = nullptr;
+thread_local std::vector<Call*> awaiting_idle;
+
+// What is there already.
+grpc::CompletionQueue::NextStatus NextNow(grpc::CompletionQueue& queue, void** tag, bool* ok) {
+  return queue.AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_REALTIME));
+}
+
 // As Next, but it never waits for the network itself.
 bool NextSeldom(grpc::CompletionQueue& queue, void** tag, bool* ok) {
   constexpr auto kPause = std::chrono::milliseconds(10);
   while (true) {
-    switch (queue.AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_REALTIME))) {
+    switch (NextNow(queue, tag, ok)) {
       case grpc::CompletionQueue::SHUTDOWN:
         return false;
       case grpc::CompletionQueue::GOT_EVENT:
@@ -46,6 +55,23 @@ void Call::Write(const grpc::ByteBuffer& message) {
   stream_.Write(message, &written_);
 }
 
+void Call::WriteAhead(const grpc::ByteBuffer& message) {
+  pending_.fetch_add(1, std::memory_order_relaxed);
+  stream_.Write(message, grpc::WriteOptions().set_buffer_hint(), &written_);
+}
+
+bool Call::InQueue() const { return served_queue == queue_; }
+
+void Call::AwaitIdle() {
+  pending_.fetch_add(1, std::memory_order_relaxed);
+  awaiting_idle.push_back(this);
+}
+
+void Call::IsIdle() {
+  OnIdle();
+  Release();
+}
+
 void Call::Finish(const grpc::Status& status) {
   if (watch_) watch_->Finishes(status);
   stream_.Finish(status, &finished_);
@@ -61,9 +87,11 @@ void Call::Came(bool ok) {
     delete this;
     return;
   }
+  service_->under_way_.fetch_add(1, std::memory_order_relaxed);
   service_->Wait(method_, *queue_);
   if (service_->watch_ != nullptr) {
     watch_.emplace(*service_->watch_, service_->methods_[method_].path, context_.client_metadata());
+    if (request_.Valid()) watch_->Received();
   }
   OnCall(request_);
 }
@@ -91,7 +119,10 @@ void Call::HasEnded(bool /*ok*/) {
 }
 
 void Call::Release() {
-  if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  if (pending_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  std::atomic<int>& under_way = service_->under_way_;
+  delete this;
+  under_way.fetch_sub(1, std::memory_order_release);
 }
 
 void CallService::Add(std::string path, bool client_streams, bool server_streams, MakeCall make) {
@@ -105,6 +136,12 @@ void CallService::Listen(grpc::ServerCompletionQueue& queue) {
   for (size_t method = 0; method < methods_.size(); ++method) {
     for (int i = 0; i < kWaiting; ++i) Wait(method, queue);
   }
+}
+
+// At the server's end, when nothing hurries.
+void CallService::AwaitCalls() const {
+  constexpr auto kPause = std::chrono::milliseconds(1);
+  while (under_way_.load(std::memory_order_acquire) != 0) std::this_thread::sleep_for(kPause);
 }
 
 void CallService::Wait(size_t method, grpc::ServerCompletionQueue& queue) {
@@ -135,20 +172,34 @@ CallThreads::CallThreads(grpc::ServerBuilder& builder, int count) {
 }
 
 void CallThreads::Start(const std::vector<CallService*>& services, Pace pace) {
+  services_ = services;
   for (const auto& queue : queues_) {
     for (CallService* service : services) service->Listen(*queue);
-    threads_.emplace_back([&at = *queue, pace] {
-      void* tag = nullptr;
-      bool ok = false;
-      while (pace == Pace::kAtOnce ? at.Next(&tag, &ok) : NextSeldom(at, &tag, &ok)) {
-        const auto* step = static_cast<Call::Step*>(tag);
-        (step->call->*step->proceed)(ok);
-      }
-    });
+    threads_.emplace_back([&at = *queue, pace] { Serve(at, pace); });
+  }
+}
+
+void CallThreads::Serve(grpc::CompletionQueue& queue, Pace pace) {
+  constexpr int kMostBeforeIdle = 32;
+  served_queue = &queue;
+  void* tag = nullptr;
+  bool ok = false;
+  const auto proceed = [&] {
+    const auto* step = static_cast<Call::Step*>(tag);
+    (step->call->*step->proceed)(ok);
+  };
+  while (pace == Pace::kAtOnce ? queue.Next(&tag, &ok) : NextSeldom(queue, &tag, &ok)) {
+    proceed();
+    for (int i = 0; i < kMostBeforeIdle && !awaiting_idle.empty(); ++i) {
+      if (NextNow(queue, &tag, &ok) != grpc::CompletionQueue::GOT_EVENT) break;
+      proceed();
+    }
+    for (Call* call : std::exchange(awaiting_idle, {})) call->IsIdle();
   }
 }
 
 CallThreads::~CallThreads() {
+  for (const CallService* service : services_) service->AwaitCalls();
   for (const auto& queue : queues_) queue->Shutdown();
   for (std::thread& thread : threads_) thread.join();
   if (!threads_.empty()) return;

@@ -47,10 +47,19 @@ class Call {
   virtual void OnWritten(bool /*ok*/) {}
   // Nobody waits for the end any more. It may have been on its way already.
   virtual void OnCancelled() {}
+  // What AwaitIdle asked for.
+  virtual void OnIdle() {}
 
   // `message` lives until OnRead.
   void Read(grpc::ByteBuffer& message);
   void Write(const grpc::ByteBuffer& message);
+  // As Write, of a message that gRPC may keep until the next Write, which is to follow soon.
+  void WriteAhead(const grpc::ByteBuffer& message);
+  // Whether this is the thread of the call's queue.
+  bool InQueue() const;
+  // Has OnIdle called when all that is here by now, or much of it, has been seen to. For the thread
+  // of the queue.
+  void AwaitIdle();
   void Finish(const grpc::Status& status);
   // Ends a call that went well, with its last message or its only one.
   void FinishWith(const grpc::ByteBuffer& message);
@@ -70,6 +79,7 @@ class Call {
   void HasWritten(bool ok);
   void HasFinished(bool ok);
   void HasEnded(bool ok);
+  void IsIdle();
   void Release();
 
   Step came_{this, &Call::Came};
@@ -94,6 +104,8 @@ class CallService : public grpc::Service {
   // Waits at `queue` for calls of each method. REQUIRES: the server that this is registered with
   // has been started.
   void Listen(grpc::ServerCompletionQueue& queue);
+  // Waits until all calls that came have ended.
+  void AwaitCalls() const;
 
  protected:
   using MakeCall = std::function<std::unique_ptr<Call>()>;
@@ -117,16 +129,17 @@ class CallService : public grpc::Service {
 
   const WatchOptions* const watch_;
   std::deque<Method> methods_;  // gRPC keeps the paths' addresses
+  std::atomic<int> under_way_{0};
 };
 
-// Completion queues, each with a thread of its own. A connection stays with its queue, so that what
-// comes over it wakes one thread, and no other: gRPC hands the work of waiting for the network from
-// thread to thread where several wait at one queue, which costs more than a small call.
+// Completion queues, each with a thread of its own. One of the threads waits for the network, and
+// gRPC has it hand that on to another whenever something comes, which takes as long as a small
+// call: a second thread is worth it where there are CPUs to spare.
 class CallThreads {
  public:
   // Adds `count` queues to the server that `builder` will make.
   CallThreads(grpc::ServerBuilder& builder, int count);
-  // REQUIRES: the server is shut down.
+  // Waits for the calls that are under way. REQUIRES: the server is shut down, and still there.
   ~CallThreads();
   CallThreads(const CallThreads&) = delete;
   CallThreads& operator=(const CallThreads&) = delete;
@@ -140,6 +153,9 @@ class CallThreads {
   void Start(const std::vector<CallService*>& services, Pace pace = Pace::kAtOnce);
 
  private:
+  static void Serve(grpc::CompletionQueue& queue, Pace pace);
+
+  std::vector<CallService*> services_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::vector<std::thread> threads_;
 };

@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -31,6 +32,26 @@ uint64_t PayloadHash(const google::protobuf::Message& message, const Payloads& p
     message.SerializeToCodedStream(&coded);
   }
   return absl::HashOf(message.GetTypeName(), bytes, payloads.HashBeside(message)) | 1u;
+}
+
+bool IsBrief(const v1::PutRequest&, size_t bytes, const Session& session) {
+  return bytes <= kBriefBytes && session.device().type == DeviceType::kCpu;
+}
+
+// What is large goes as it is, but for strings.
+bool IsBrief(const v1::FetchRequest& request, size_t, const Session& session) {
+  constexpr int kMostNames = 16;
+  if (request.names_size() > kMostNames || session.device().type != DeviceType::kCpu) return false;
+  return std::all_of(request.names().begin(), request.names().end(), [&](const std::string& name) {
+    const auto found = session.names().find(name);
+    return found == session.names().end() ||
+           (found->second.is_tensor() && found->second.tensor().dtype() != DType::kString);
+  });
+}
+
+bool IsBrief(const v1::Command& command, size_t bytes, const Session& session) {
+  if (command.has_put()) return IsBrief(command.put(), bytes, session);
+  return command.has_fetch() && IsBrief(command.fetch(), bytes, session);
 }
 
 void RunMeasured(CommandScope& scope, PhaseClock& clock,

@@ -2,12 +2,16 @@
 #ifndef GRADWIRE_RPC_EXECUTE_H_
 #define GRADWIRE_RPC_EXECUTE_H_
 
+#include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/grpcpp.h>
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "rpc/access.h"
 #include "rpc/call.h"
@@ -22,11 +26,21 @@ namespace gradwire::rpc {
 std::function<void()> StopWithCall(const Call& call, const Session& session);
 
 // A hash of a message's bytes, with those beside it; never 0.
-uint64_t PayloadHash(const google::protobuf::Message& message, const Payloads& payloads = {});
+uint64_t PayloadHash(const google::protobuf::Message& message,
+                     const Payloads& payloads = Payloads());
 
 // Requests below this wait without being booked as memory: a session that is full must take those
 // that free something.
 inline constexpr size_t kSmallMessage = size_t{64} << 10;
+
+// Whether a command does no more than to look up, bind, and copy little: as with IsQuick
+// (rpc/repeat.h), to wake a worker would take longer. `bytes`: of the request. To be called on the
+// session's strand.
+inline constexpr size_t kBriefBytes = size_t{4} << 20;
+bool IsBrief(const v1::PutRequest& request, size_t bytes, const Session& session);
+bool IsBrief(const v1::FetchRequest& request, size_t bytes, const Session& session);
+bool IsBrief(const v1::Command& command, size_t bytes, const Session& session);
+inline bool IsBrief(const google::protobuf::Message&, size_t, const Session&) { return false; }
 
 // Runs what `command` traces, and measures its parts.
 void RunMeasured(CommandScope& scope, PhaseClock& clock,
@@ -46,6 +60,28 @@ uint64_t SequenceOf(const Request& request) {
   if constexpr (requires { request.sequence(); }) return request.sequence();
   return 0;
 }
+
+// The messages of one command: small ones lie in one block.
+class MessageBlock {
+ public:
+  MessageBlock() : arena_(StartingWith(block_)) {}
+
+  template <class Message>
+  Message& New() {
+    return *google::protobuf::Arena::CreateMessage<Message>(&arena_);
+  }
+
+ private:
+  static google::protobuf::ArenaOptions StartingWith(std::span<char> block) {
+    google::protobuf::ArenaOptions options;
+    options.initial_block = block.data();
+    options.initial_block_size = block.size();
+    return options;
+  }
+
+  alignas(std::max_align_t) std::array<char, 3072> block_;
+  google::protobuf::Arena arena_;
+};
 
 // A command in a session that takes one message and gives one.
 template <class Request, class Response>
@@ -71,7 +107,10 @@ class CommandCall final : public Call {
       clock_.emplace(access_.metrics());
       const bool small = bytes < kSmallMessage;
       session_->Post([this] { Run(); }, small ? 0 : static_cast<int64_t>(bytes),
-                     [&] { return small && IsQuick(*session_, repeatable_); });
+                     [&] {
+                       return IsBrief(request_, bytes, *session_) ||
+                              (small && IsQuick(*session_, repeatable_));
+                     });
     });
     if (!queued.ok()) Finish(queued);
   }
@@ -94,8 +133,9 @@ class CommandCall final : public Call {
 
   const Access& access_;
   const Verb verb_;
-  Request request_;
-  Response response_;
+  MessageBlock messages_;
+  Request& request_ = messages_.New<Request>();
+  Response& response_ = messages_.New<Response>();
   Payloads payloads_;
   std::shared_ptr<Session> session_;
   uint64_t sequence_ = 0;

@@ -42,6 +42,8 @@ class FetchStreamCall final : public Download<v1::FetchRequest> {
     }
   }
 
+  bool IsBrief() const override { return rpc::IsBrief(request(), 0, session()); }
+
   bool Next(grpc::ByteBuffer& message) override {
     if (next_ == tensors_.size()) return false;
     auto& [name, tensor] = tensors_[next_];

@@ -38,6 +38,8 @@ class Metrics {
   // `store` outlives this.
   explicit Metrics(const SessionStore& store);
 
+  // Phases are measured once they can be read: reading the clock takes a part of a small command.
+  bool measures() const { return exposer_ != nullptr; }
   void Observe(Phase phase, Clock::duration time) {
     phases_[static_cast<size_t>(phase)]->Observe(Seconds(time));
   }
@@ -83,9 +85,12 @@ class Metrics {
 // Measures one part after the other.
 class PhaseClock {
  public:
-  explicit PhaseClock(Metrics& metrics) : metrics_(metrics) {}
+  explicit PhaseClock(Metrics& metrics) : metrics_(metrics) {
+    if (metrics.measures()) began_ = Metrics::Clock::now();
+  }
   // The part that ends now, and began with the one before.
   void Ends(Phase phase) {
+    if (!metrics_.measures()) return;
     const auto now = Metrics::Clock::now();
     metrics_.Observe(phase, now - began_);
     began_ = now;
@@ -94,7 +99,7 @@ class PhaseClock {
 
  private:
   Metrics& metrics_;
-  Metrics::Clock::time_point began_ = Metrics::Clock::now();
+  Metrics::Clock::time_point began_;
 };
 
 // What is done with each call of the API: it is counted and measured and, with `log`, becomes an

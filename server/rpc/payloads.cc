@@ -27,8 +27,6 @@ using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 using google::protobuf::io::StringOutputStream;
 
-// Below it, a copy costs less than to keep what it was made of.
-constexpr size_t kLarge = size_t{16} << 10;
 constexpr uint32_t kRawData = WireFormatLite::MakeTag(v1::TensorProto::kRawDataFieldNumber,
                                                       WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 
@@ -90,7 +88,7 @@ class Payloads::Reader {
       uint32_t size = 0;
       if (!input_.ReadVarint32(&size)) return false;
       if (int64_t{size} > input_.BytesUntilLimit()) return false;
-      if (size < kLarge) {
+      if (size < payloads_.large_) {
         if (!Copy(tag, size, rest.Output())) return false;
         continue;
       }
@@ -165,7 +163,7 @@ class Payloads::Reader {
 };
 
 void Payloads::Parse(const grpc::ByteBuffer& bytes, Message& request) {
-  if (bytes.Length() < kLarge) return FromBuffer(bytes, request);
+  if (bytes.Length() < large_) return FromBuffer(bytes, request);
   request_ = bytes;
   grpc::ProtoBufferReader stream(&request_);
   CodedInputStream input(&stream);
@@ -202,7 +200,7 @@ uint64_t Payloads::HashBeside(const Message& part) const {
 }
 
 bool Payloads::Attach(const v1::TensorProto& array, const Tensor& tensor) {
-  if (!may_attach_ || tensor.bytes() < kLarge) return false;
+  if (!may_attach_ || tensor.bytes() < large_) return false;
   attached_.insert_or_assign(&array, tensor);
   return true;
 }
@@ -299,6 +297,8 @@ class Payloads::Writer {
 };
 
 grpc::ByteBuffer Payloads::Serialize(Message& answer) {
+  received_.clear();
+  request_.Clear();
   if (attached_.empty()) return ToBuffer(answer);
   Writer writer(*this);
   writer.Write(answer);

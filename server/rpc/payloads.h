@@ -27,6 +27,11 @@ void CopyPieces(const Pieces& pieces, std::byte* to);
 // Those of one request and its answer. Not thread-safe.
 class Payloads {
  public:
+  // Below it, a copy costs less than to keep what it was made of.
+  static constexpr size_t kLarge = size_t{16} << 10;
+
+  // Arrays of `large` bytes and more go beside the message.
+  explicit Payloads(size_t large = kLarge) : large_(large) {}
   // Parses a request of the API. Throws INVALID_ARGUMENT.
   void Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& request);
   // The `raw_data` of an array of the request, valid while this is; null where it is in the
@@ -40,13 +45,14 @@ class Payloads {
   // Takes a tensor as the `raw_data` of an array of the answer; false where it is to go into the
   // message. REQUIRES: `tensor` is in host memory, and no strings.
   bool Attach(const v1::TensorProto& array, const Tensor& tensor);
-  // The answer, which is used up.
+  // The answer, which is used up. Lets go of what came with the request.
   grpc::ByteBuffer Serialize(google::protobuf::Message& answer);
 
  private:
   class Reader;
   class Writer;
 
+  size_t large_;
   grpc::ByteBuffer request_;  // what the pieces refer to
   absl::flat_hash_map<const v1::TensorProto*, Pieces> received_;
   bool may_attach_ = true;

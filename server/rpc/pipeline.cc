@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -67,9 +68,11 @@ class Poison {
   std::map<std::string, uint64_t> causes_;
 };
 
-// A command that was taken from the network.
+// A command that was taken from the network, and its answer.
 struct Taken {
-  v1::PipelineRequest request;
+  MessageBlock messages;
+  v1::PipelineRequest& request = messages.New<v1::PipelineRequest>();
+  v1::PipelineResponse& response = messages.New<v1::PipelineResponse>();
   Payloads payloads;
   size_t bytes = 0;
   RepeatablePtr repeatable;
@@ -106,7 +109,10 @@ class PipelineCall final : public Call {
       taken->clock.emplace(access_.metrics());
       session_->Post(
           [this, taken] { Answer(*taken); }, 0,
-          [&] { return taken->bytes < kSmallMessage && IsQuick(*session_, taken->repeatable); });
+          [&] {
+            return IsBrief(taken->request.command(), taken->bytes, *session_) ||
+                   (taken->bytes < kSmallMessage && IsQuick(*session_, taken->repeatable));
+          });
     });
     if (!queued.ok()) return Refuse(taken->bytes, queued);
     bool read_on = false;
@@ -129,7 +135,7 @@ class PipelineCall final : public Call {
       --in_flight_;
       read_on = waiting_to_read_ && MayReadLocked();
       if (read_on) waiting_to_read_ = false;
-      if (!answers_.empty()) Write(answers_.front().response);
+      if (!answers_.empty()) WriteFrontLocked();
       finish = IdleLocked();
     }
     if (read_on) Read(message_);
@@ -150,7 +156,7 @@ class PipelineCall final : public Call {
   void Answer(Taken& taken) {
     taken.clock->Ends(Phase::kQueue);
     const v1::PipelineRequest& request = taken.request;
-    v1::PipelineResponse response;
+    v1::PipelineResponse& response = taken.response;
     response.set_sequence(request.sequence());
     CommandNames names;  // where they matter
     const std::optional<Error> error = Catch([&] {
@@ -194,7 +200,19 @@ class PipelineCall final : public Call {
     const std::lock_guard lock(mutex_);
     unread_bytes_ += bytes;
     answers_.push_back(std::move(answer));
-    if (answers_.size() == 1) Write(answers_.front().response);
+    if (answers_.size() > 1) return;
+    // Where the answer is here at once, so may be more: they travel together.
+    InQueue() ? AwaitIdle() : WriteFrontLocked();
+  }
+
+  void OnIdle() override {
+    const std::lock_guard lock(mutex_);
+    WriteFrontLocked();
+  }
+
+  void WriteFrontLocked() {
+    const grpc::ByteBuffer& front = answers_.front().response;
+    answers_.size() > 1 ? WriteAhead(front) : Write(front);
   }
 
   void CheckUnread() {

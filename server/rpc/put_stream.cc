@@ -74,6 +74,11 @@ class PutStreamCall final : public Upload<v1::PutResponse> {
     for (Incoming& incoming : tensors_) PutOne(scope, incoming, response);
   }
 
+  bool IsBrief() const override {
+    size_t bytes = 0;
+    for (const Incoming& incoming : tensors_) bytes += incoming.tensor.bytes();
+    return bytes <= kBriefBytes && session()->device().type == DeviceType::kCpu;
+  }
   void Clear() override { tensors_.clear(); }
 
   static void PutOne(CommandScope& scope, Incoming& incoming, v1::PutResponse& response) {

@@ -24,6 +24,8 @@ class Upload : public Call {
   // Of all that came, for retries.
   virtual uint64_t Hash() const = 0;
   virtual void Execute(CommandScope& scope, Response& response) = 0;
+  // Whether Execute is over before a worker would be awake. On the session's strand.
+  virtual bool IsBrief() const { return false; }
   // Lets go of all that came. The call is about to end: its client may count on that memory.
   virtual void Clear() = 0;
 
@@ -43,29 +45,35 @@ class Upload : public Call {
  private:
   void OnCall(grpc::ByteBuffer&) final { Read(message_); }
 
+  // That the client has said all is no different at first from that it is gone: of the latter, the
+  // end of the call comes with it.
   void OnRead(bool ok) final {
+    if (!ok) return AwaitIdle();
     const grpc::Status status = Guard([&] {
-      if (!ok) return End();
       access_.CheckMessage(context(), message_.Length());
       access_.metrics().Received(message_.Length());
       Receive(message_);
       message_.Clear();
     });
-    if (!status.ok()) {
-      Clear();
-      Finish(status);
-    } else if (ok) {
-      Read(message_);
-    }
+    status.ok() ? Read(message_) : GiveUp(status);
   }
 
-  // Nothing may follow it: what it queues ends the call.
+  void OnIdle() final {
+    const grpc::Status status = cancelled() ? grpc::Status::CANCELLED : Guard([this] { End(); });
+    if (!status.ok()) GiveUp(status);
+  }
+
+  void GiveUp(const grpc::Status& status) {
+    Clear();
+    Finish(status);
+  }
+
   void End() {
     if (session_ == nullptr) throw Error(reason::kInvalidArgument, "the stream held no chunk");
     Complete();
     access_.Find(context(), session_->id());
     clock_.emplace(access_.metrics());
-    session_->Post([this] { Run(); });
+    session_->Post([this] { Run(); }, 0, [this] { return IsBrief(); });
   }
 
   void Run() {
@@ -102,10 +110,14 @@ class Download : public Call {
   // The request has come: looks at it. May throw.
   virtual void Check() {}
   virtual void Collect(CommandScope& scope) = 0;
+  // As of Upload.
+  virtual bool IsBrief() const { return false; }
   // The next message; false when all is sent.
   virtual bool Next(grpc::ByteBuffer& message) = 0;
 
   const Request& request() const { return request_; }
+  // After Check.
+  const Session& session() const { return *session_; }
 
  private:
   void OnCall(grpc::ByteBuffer& message) final {
@@ -114,7 +126,7 @@ class Download : public Call {
       Check();
       session_ = access_.Find(context(), request_.session_id());
       clock_.emplace(access_.metrics());
-      session_->Post([this] { Start(); });
+      session_->Post([this] { Start(); }, 0, [this] { return IsBrief(); });
     });
     if (!status.ok()) Finish(status);
   }

@@ -16,12 +16,12 @@ namespace gradwire::rpc {
 
 // Throws INVALID_ARGUMENT or DTYPE_MISMATCH, before anything is allocated, for an unknown element
 // type, a negative or absurd extent, a payload of another size, or strings that are not UTF-8.
-TensorSpec DecodeSpec(const v1::TensorProto& proto, const Payloads& payloads = {});
+TensorSpec DecodeSpec(const v1::TensorProto& proto, const Payloads& payloads = Payloads());
 TensorSpec DecodeSpec(const v1::TensorSpec& proto);
 // On the host.
 Tensor DecodeHost(const v1::TensorProto& proto);
 // On the session's device. `payloads`: of the request that the array is in.
-Tensor Decode(const v1::TensorProto& proto, Stream& stream, const Payloads& payloads = {});
+Tensor Decode(const v1::TensorProto& proto, Stream& stream, const Payloads& payloads = Payloads());
 // A sequence or an optional, whose arrays `decode` decodes. Throw OP_UNSUPPORTED for elements that
 // are no tensors.
 using DecodeArray = std::function<Tensor(const v1::TensorProto&)>;
