@@ -190,11 +190,13 @@ void CallThreads::Serve(grpc::CompletionQueue& queue, Pace pace) {
   };
   while (pace == Pace::kAtOnce ? queue.Next(&tag, &ok) : NextSeldom(queue, &tag, &ok)) {
     proceed();
-    for (int i = 0; i < kMostBeforeIdle && !awaiting_idle.empty(); ++i) {
-      if (NextNow(queue, &tag, &ok) != grpc::CompletionQueue::GOT_EVENT) break;
-      proceed();
+    while (!awaiting_idle.empty()) {
+      for (int i = 0; i < kMostBeforeIdle; ++i) {
+        if (NextNow(queue, &tag, &ok) != grpc::CompletionQueue::GOT_EVENT) break;
+        proceed();
+      }
+      for (Call* call : std::exchange(awaiting_idle, {})) call->IsIdle();
     }
-    for (Call* call : std::exchange(awaiting_idle, {})) call->IsIdle();
   }
 }
 
