@@ -34,7 +34,9 @@
 #include "exec/compute_pool.h"
 #include "graph/op.h"
 #include "rpc/access.h"
+#include "rpc/call.h"
 #include "rpc/door.h"
+#include "rpc/health.h"
 #include "rpc/listener.h"
 #include "rpc/log.h"
 #include "rpc/metrics.h"
@@ -141,8 +143,7 @@ int WaitForSignal(const sigset_t& signals, const std::function<void()>& meanwhil
 // of once.
 class DeviceWatch {
  public:
-  DeviceWatch(const SessionStore& store, grpc::HealthCheckServiceInterface& health)
-      : store_(store), health_(health) {
+  DeviceWatch(const SessionStore& store, rpc::Health& health) : store_(store), health_(health) {
     for (const auto& backend : store.backends()) SetHealth(*backend, true);
   }
   void Look() {
@@ -157,10 +158,10 @@ class DeviceWatch {
  private:
   void SetHealth(const Backend& backend, bool serves) {
     if (backend.device().type == DeviceType::kCpu) return;
-    health_.SetServingStatus(backend.device().name(), serves);
+    health_.Set(backend.device().name(), serves);
   }
   const SessionStore& store_;
-  grpc::HealthCheckServiceInterface& health_;
+  rpc::Health& health_;
   std::set<const Backend*> broken_;
 };
 
@@ -187,10 +188,20 @@ rpc::Listener ListenerFlags() {
           absl::GetFlag(FLAGS_tls_client_ca), absl::GetFlag(FLAGS_insecure)};
 }
 
+// A listener, and the threads that serve what comes to it.
+struct Listening {
+  ~Listening() {
+    if (server != nullptr) server->Shutdown();
+  }
+
+  rpc::Health health;
+  std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<rpc::CallThreads> threads;
+};
+
 // Ends the service: health turns NOT_SERVING and new sessions are refused while what runs finishes.
 // What is not done shortly before the grace period ends is cancelled, between operators.
-void Drain(grpc::Server& server, grpc::Server* health, SessionStore& store,
-           const ComputePool& pool) {
+void Drain(Listening& calls, Listening* health, SessionStore& store, const ComputePool& pool) {
   constexpr auto kPoll = absl::Milliseconds(10);
   const absl::Time began = absl::Now();
   const absl::Duration grace = absl::GetFlag(FLAGS_grace);
@@ -201,31 +212,35 @@ void Drain(grpc::Server& server, grpc::Server* health, SessionStore& store,
     spdlog::warn("the grace period is over");
     std::_Exit(EXIT_SUCCESS);
   }).detach();
-  server.GetHealthCheckService()->SetServingStatus(false);
-  if (health != nullptr) health->GetHealthCheckService()->SetServingStatus(false);
+  calls.health.SetAll(false);
+  if (health != nullptr) health->health.SetAll(false);
   store.Drain();
   const absl::Time earliest = began + absl::GetFlag(FLAGS_drain_delay);
   while (absl::Now() < cancel && (absl::Now() < earliest || !pool.idle())) absl::SleepFor(kPoll);
-  server.Shutdown(absl::ToChronoTime(cancel));
-  if (health != nullptr) health->Shutdown(absl::ToChronoTime(cancel));
+  calls.server->Shutdown(absl::ToChronoTime(cancel));
+  if (health != nullptr) health->server->Shutdown(absl::ToChronoTime(cancel));
 }
 
 // A server for health checks alone: probes speak neither TLS nor tokens. nullptr: it cannot listen.
-std::unique_ptr<grpc::Server> ServeHealth() {
+std::unique_ptr<Listening> ServeHealth() {
+  auto listening = std::make_unique<Listening>();
   int port = 0;
   const std::string address =
       rpc::Address(absl::GetFlag(FLAGS_health_host), absl::GetFlag(FLAGS_health_port));
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
+  builder.RegisterService(&listening->health);
+  listening->threads = std::make_unique<rpc::CallThreads>(builder, 1);
+  listening->server = builder.BuildAndStart();
+  if (listening->server == nullptr || port == 0) {
     spdlog::error("cannot listen on {}: is the port taken?", address);
     return nullptr;
   }
+  listening->threads->Start({&listening->health}, rpc::CallThreads::Pace::kSeldom);
   std::printf("health checks on %s\n",
               rpc::Address(absl::GetFlag(FLAGS_health_host), port).c_str());
-  return server;
+  return listening;
 }
 
 void ServeMetrics(rpc::Metrics& metrics) {
@@ -236,10 +251,13 @@ void ServeMetrics(rpc::Metrics& metrics) {
   std::printf("metrics on http://%s/metrics\n", rpc::Address(host, bound).c_str());
 }
 
+int ThreadsForCalls(const ComputePool& pool) { return std::clamp(pool.cpus() / 4, 1, 8); }
+
 // nullptr: it cannot listen.
-std::unique_ptr<grpc::Server> ServeCalls(const rpc::Listener& listener, rpc::Service& service,
-                                         rpc::Metrics& metrics) {
+std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Service& service,
+                                      int threads) {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto listening = std::make_unique<Listening>();
   int port = 0;
   grpc::ServerBuilder builder;
   const std::string address = rpc::Address(listener.host, listener.port);
@@ -249,23 +267,22 @@ std::unique_ptr<grpc::Server> ServeCalls(const rpc::Listener& listener, rpc::Ser
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.RegisterService(&service);
-  if (absl::GetFlag(FLAGS_metrics_port) >= 0 || absl::GetFlag(FLAGS_log_calls)) {
-    builder.experimental().SetInterceptorCreators(
-        rpc::WatchCalls(metrics, absl::GetFlag(FLAGS_log_calls)));
-  }
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
+  builder.RegisterService(&listening->health);
+  listening->threads = std::make_unique<rpc::CallThreads>(builder, threads);
+  listening->server = builder.BuildAndStart();
+  if (listening->server == nullptr || port == 0) {
     spdlog::error("cannot listen on {}: is the port taken, or the certificate not its key's?",
                   address);
     return nullptr;
   }
-  server->GetHealthCheckService()->SetServingStatus("gradwire.v1.Gradwire", true);
+  listening->health.Set("gradwire.v1.Gradwire", true);
+  listening->threads->Start({&service, &listening->health});
   const std::string reached = rpc::Address(listener.host, port);
   std::printf("listening on %s\n", reached.c_str());
   std::printf("in Python: gradwire.connect(\"%s\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
               reached.c_str());
   std::fflush(stdout);
-  return server;
+  return listening;
 }
 
 struct Devices {
@@ -310,20 +327,22 @@ int Serve(const sigset_t& signals) {
   if (const std::string path = absl::GetFlag(FLAGS_shared_memory); !path.empty()) {
     door.emplace(path);
   }
-  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes), door ? &*door : nullptr);
+  const rpc::WatchOptions watch{metrics, absl::GetFlag(FLAGS_log_calls)};
+  const bool watched = watch.log || absl::GetFlag(FLAGS_metrics_port) >= 0;
+  rpc::Service service(access, absl::GetFlag(FLAGS_max_message_bytes), door ? &*door : nullptr,
+                       watched ? &watch : nullptr);
 
   ServeMetrics(metrics);
-  grpc::EnableDefaultHealthCheckService(true);
   const bool has_health = absl::GetFlag(FLAGS_health_port) >= 0;
   const auto health = has_health ? ServeHealth() : nullptr;
   if (has_health && health == nullptr) return EXIT_FAILURE;
-  const auto server = ServeCalls(ListenerFlags(), service, metrics);
-  if (server == nullptr) return EXIT_FAILURE;
+  const auto calls = ServeCalls(ListenerFlags(), service, ThreadsForCalls(pool));
+  if (calls == nullptr) return EXIT_FAILURE;
 
-  DeviceWatch watch(store, *server->GetHealthCheckService());
-  const int signal = WaitForSignal(signals, [&] { watch.Look(); });
+  DeviceWatch devices_watch(store, calls->health);
+  const int signal = WaitForSignal(signals, [&] { devices_watch.Look(); });
   spdlog::info("{}: no new sessions; running calls may finish", strsignal(signal));
-  Drain(*server, health.get(), store, pool);
+  Drain(*calls, health.get(), store, pool);
   return EXIT_SUCCESS;
 }
 

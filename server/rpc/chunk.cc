@@ -7,9 +7,10 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <algorithm>
 #include <string>
-#include <utility>
 
+#include "core/copy.h"
 #include "core/error.h"
 
 namespace gradwire::rpc {
@@ -25,10 +26,23 @@ static_assert(int{v1::PutChunk::kDataFieldNumber} == int{v1::FetchChunk::kDataFi
   throw Error(reason::kInvalidArgument, fmt::format("malformed chunk: {}", what));
 }
 
+void CopyOut(google::protobuf::io::CodedInputStream& input, size_t size, Destination to) {
+  for (size_t left = size; left != 0;) {
+    const void* data = nullptr;
+    int available = 0;
+    if (!input.GetDirectBufferPointer(&data, &available)) Malformed("`data` is cut short");
+    const size_t taken = std::min(left, static_cast<size_t>(available));
+    CopyBytes(to.at, static_cast<const std::byte*>(data), taken, to.whole);
+    input.Skip(static_cast<int>(taken));
+    to.at += taken;
+    left -= taken;
+  }
+}
+
 }  // namespace
 
 void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
-                  const std::function<std::byte*(size_t size)>& destination) {
+                  const std::function<Destination(size_t size)>& destination) {
   grpc::ProtoBufferReader reader(&message);
   google::protobuf::io::CodedInputStream input(&reader);
   std::string fields;
@@ -45,41 +59,52 @@ void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
   uint32_t size = 0;
   if (tag == kDataTag && !input.ReadVarint32(&size)) Malformed("`data` has no length");
   if (size > message.Length()) Malformed("`data` is longer than its message");
-  std::byte* to = destination(size);
-  if (size != 0 && !input.ReadRaw(to, static_cast<int>(size))) Malformed("`data` is cut short");
+  CopyOut(input, size, destination(size));
   if (tag == kDataTag && input.ReadTag() != 0) Malformed("`data` must be the last field");
 }
 
-grpc::ByteBuffer MakeFetchChunk(const v1::FetchChunk& header, const Tensor& tensor,
-                                std::span<const std::byte> payload) {
+grpc::Slice SliceOf(const Tensor& tensor, size_t offset, size_t bytes) {
+  auto* held = new Tensor(tensor);
+  return {held->mutable_data<std::byte>() + offset, bytes,
+          [](void* done) { delete static_cast<Tensor*>(done); }, held};
+}
+
+grpc::ByteBuffer MakeFetchChunk(const v1::FetchChunk& header, const Tensor& tensor, size_t offset,
+                                size_t bytes) {
   std::string prefix = header.SerializeAsString();
   {
     google::protobuf::io::StringOutputStream stream(&prefix);
     google::protobuf::io::CodedOutputStream output(&stream);
     output.WriteTag(kDataTag);
-    output.WriteVarint32(static_cast<uint32_t>(payload.size()));
+    output.WriteVarint32(static_cast<uint32_t>(bytes));
   }
-  grpc::Slice slices[2] = {grpc::Slice(prefix), grpc::Slice()};
-  if (!payload.empty()) {
-    slices[1] = grpc::Slice(
-        const_cast<std::byte*>(payload.data()), payload.size(),
-        [](void* held) { delete static_cast<Tensor*>(held); }, new Tensor(tensor));
-  }
-  return {slices, payload.empty() ? size_t{1} : size_t{2}};
+  const grpc::Slice slices[] = {grpc::Slice(prefix),
+                                bytes == 0 ? grpc::Slice() : SliceOf(tensor, offset, bytes)};
+  return {slices, bytes == 0 ? size_t{1} : size_t{2}};
 }
 
 grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {
-  const grpc::Slice slice(message.SerializeAsString());
+  grpc::Slice slice(message.ByteSizeLong());
+  message.SerializeWithCachedSizesToArray(const_cast<uint8_t*>(slice.begin()));  // as yet unshared
   return {&slice, 1};
 }
 
 void FromBuffer(const grpc::ByteBuffer& buffer, google::protobuf::Message& message) {
+  grpc::Slice slice;
   grpc::ByteBuffer copy(buffer);
-  grpc::ProtoBufferReader reader(&copy);
-  if (!message.ParseFromZeroCopyStream(&reader)) {
-    throw Error(reason::kInvalidArgument,
-                fmt::format("the request is not a {}", message.GetTypeName()));
-  }
+  const bool parsed = [&] {
+    if (buffer.TrySingleSlice(&slice).ok()) {
+      return message.ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
+    }
+    grpc::ProtoBufferReader reader(&copy);
+    return message.ParseFromZeroCopyStream(&reader);
+  }();
+  if (!parsed) ThrowMalformed(message);
+}
+
+void ThrowMalformed(const google::protobuf::Message& message) {
+  throw Error(reason::kInvalidArgument,
+              fmt::format("the request is not a {}", message.GetTypeName()));
 }
 
 }  // namespace gradwire::rpc

@@ -7,28 +7,36 @@
 
 #include <cstddef>
 #include <functional>
-#include <span>
 
 #include "core/tensor.h"
 #include "gradwire/v1/gradwire.pb.h"
 
 namespace gradwire::rpc {
 
+// Where a payload goes, and the bytes of all that it is a part of.
+struct Destination {
+  std::byte* at = nullptr;
+  size_t whole = 0;
+};
+
 // Parses one PutChunk: everything before `data` into `header`, then asks `destination(size)` where
 // the payload goes and copies it there. A message without `data` asks for 0 bytes. Throws
 // INVALID_ARGUMENT for bytes that are no PutChunk, or with fields after `data`.
 void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
-                  const std::function<std::byte*(size_t size)>& destination);
+                  const std::function<Destination(size_t size)>& destination);
 
-// A FetchChunk of a header without `data` and a payload that is not copied: the message holds the
-// tensor until it is sent. REQUIRES: the tensor is in host memory and contains `payload`.
-grpc::ByteBuffer MakeFetchChunk(const v1::FetchChunk& header, const Tensor& tensor,
-                                std::span<const std::byte> payload);
+// A FetchChunk of a header without `data`, and bytes of a tensor as in SliceOf.
+grpc::ByteBuffer MakeFetchChunk(const v1::FetchChunk& header, const Tensor& tensor, size_t offset,
+                                size_t bytes);
 
-// Whole messages of the raw methods.
+// Bytes of a tensor in host memory, which is kept until gRPC has sent them.
+grpc::Slice SliceOf(const Tensor& tensor, size_t offset, size_t bytes);
+
+// Whole messages.
 grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message);
 // Throws INVALID_ARGUMENT.
 void FromBuffer(const grpc::ByteBuffer& buffer, google::protobuf::Message& message);
+[[noreturn]] void ThrowMalformed(const google::protobuf::Message& message);
 
 }  // namespace gradwire::rpc
 

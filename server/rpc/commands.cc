@@ -39,7 +39,7 @@ void EncodeLater(CommandScope& scope, const std::string& name, const Value& valu
   scope.Answer(EncodedBytes(value));
   scope.answers.emplace_back(name, value);
   scope.after_commit.push_back([&scope, proto, name, value] {
-    Encode(name, value.tensor(), scope.session.stream(), proto);
+    Encode(name, value.tensor(), scope.session.stream(), scope.payloads, proto);
   });
 }
 
@@ -146,7 +146,7 @@ void CommandScope::Answer(int64_t bytes) {
 
 Tensor CommandScope::Take(const v1::TensorProto& proto) {
   const auto decoded = given.find(&proto);
-  return decoded != given.end() ? decoded->second : Decode(proto, session.stream());
+  return decoded != given.end() ? decoded->second : Decode(proto, session.stream(), payloads);
 }
 
 void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* response) {

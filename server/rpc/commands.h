@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "gradwire/v1/gradwire.pb.h"
+#include "rpc/payloads.h"
 #include "session/session.h"
 #include "session/transaction.h"
 
@@ -22,6 +23,7 @@ inline constexpr int64_t kMaxAnswerBytes = int64_t{1} << 30;
 // by then. Lives on the session's strand.
 struct CommandScope {
   Session& session;
+  Payloads& payloads;
   Profile profile;  // what the transaction ran, once a command has asked for it
   Transaction transaction;
   std::vector<std::function<void()>> after_commit = {};
@@ -31,8 +33,9 @@ struct CommandScope {
   // The request's arrays, where they are decoded already.
   absl::flat_hash_map<const v1::TensorProto*, Tensor> given = {};
 
-  CommandScope(Session& s, std::function<void()> between_ops)
-      : session(s), transaction(s, std::move(between_ops)) {}
+  // `p`: of the request and its answer.
+  CommandScope(Session& s, Payloads& p, std::function<void()> between_ops)
+      : session(s), payloads(p), transaction(s, std::move(between_ops)) {}
   // Writes a profile of the command that is being traced into `answer`, a response's `profile`.
   void AnswerProfile(std::string* answer);
   // Counts arrays that the answer will carry. Throws INVALID_ARGUMENT for more than fit a message.

@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -11,19 +12,18 @@
 
 namespace gradwire::rpc {
 
-std::function<void()> StopWithCall(const grpc::CallbackServerContext& context,
-                                   const Session& session) {
-  return [&context, &session] {
+std::function<void()> StopWithCall(const Call& call, const Session& session) {
+  return [&call, &session] {
     session.pool().ShareCpus();
-    if (!context.IsCancelled()) return;
-    if (std::chrono::system_clock::now() >= context.deadline()) {
+    if (!call.cancelled()) return;
+    if (std::chrono::system_clock::now() >= call.context().deadline()) {
       throw Error(reason::kDeadlineExceeded, "the call's deadline passed; nothing was changed");
     }
     throw Error(reason::kCancelled, "the client gave up; nothing was changed");
   };
 }
 
-uint64_t PayloadHash(const google::protobuf::Message& message) {
+uint64_t PayloadHash(const google::protobuf::Message& message, const Payloads& payloads) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -31,7 +31,27 @@ uint64_t PayloadHash(const google::protobuf::Message& message) {
     coded.SetSerializationDeterministic(true);  // maps in order of key
     message.SerializeToCodedStream(&coded);
   }
-  return absl::HashOf(message.GetTypeName(), bytes) | 1u;
+  return absl::HashOf(message.GetTypeName(), bytes, payloads.HashBeside(message)) | 1u;
+}
+
+bool IsBrief(const v1::PutRequest&, size_t bytes, const Session& session) {
+  return bytes <= kBriefBytes && session.device().type == DeviceType::kCpu;
+}
+
+// What is large goes as it is, but for strings.
+bool IsBrief(const v1::FetchRequest& request, size_t, const Session& session) {
+  constexpr int kMostNames = 16;
+  if (request.names_size() > kMostNames || session.device().type != DeviceType::kCpu) return false;
+  return std::all_of(request.names().begin(), request.names().end(), [&](const std::string& name) {
+    const auto found = session.names().find(name);
+    return found == session.names().end() ||
+           (found->second.is_tensor() && found->second.tensor().dtype() != DType::kString);
+  });
+}
+
+bool IsBrief(const v1::Command& command, size_t bytes, const Session& session) {
+  if (command.has_put()) return IsBrief(command.put(), bytes, session);
+  return command.has_fetch() && IsBrief(command.fetch(), bytes, session);
 }
 
 void RunMeasured(CommandScope& scope, PhaseClock& clock,
@@ -48,20 +68,21 @@ namespace {
 
 // The arrays are decoded ahead of the verbs that take them, so that they are known by their order.
 void StartRecord(CommandScope& scope, const Repeatable& repeatable) {
-  const auto given = DecodeArrays(repeatable, scope.session.stream());
+  const auto given = DecodeArrays(repeatable, scope.payloads, scope.session.stream());
   if (!given.has_value()) return;
   for (size_t i = 0; i < given->size(); ++i) scope.given.emplace(repeatable.arrays[i], (*given)[i]);
   scope.transaction.Record(repeatable.key, *given);
 }
 
 void RunOrRepeat(Session& session, PhaseClock clock, const RepeatablePtr& repeatable,
-                 google::protobuf::Message* response, const std::function<void()>& between_ops,
+                 Payloads& payloads, google::protobuf::Message* response,
+                 const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command) {
   const bool repeated =
-      repeatable != nullptr && Repeat(session, *repeatable, clock, between_ops, response);
+      repeatable != nullptr && Repeat(session, *repeatable, payloads, clock, between_ops, response);
   if (repeatable != nullptr) clock.metrics().Planned(repeated);
   if (repeated) return;
-  CommandScope scope(session, between_ops);
+  CommandScope scope(session, payloads, between_ops);
   const bool recorded = repeatable != nullptr && session.commands().Wants(repeatable->key);
   if (recorded) StartRecord(scope, *repeatable);
   RunMeasured(scope, clock, [&](CommandScope& traced) {
@@ -78,24 +99,25 @@ bool LacksMemory(const Error& error) {
 }  // namespace
 
 void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
-                 const RepeatablePtr& repeatable, google::protobuf::Message* response,
-                 const std::function<void()>& between_ops,
+                 const RepeatablePtr& repeatable, Payloads& payloads,
+                 google::protobuf::Message* response, const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command) {
   if (sequence != 0) {
     if (const std::string* answer = session.replays().Find(sequence, payload)) {
       response->ParseFromString(*answer);
       return;
     }
+    payloads.AttachNone();  // the answer is to be remembered
   }
   between_ops();
   try {
-    RunOrRepeat(session, clock, repeatable, response, between_ops, command);
+    RunOrRepeat(session, clock, repeatable, payloads, response, between_ops, command);
   } catch (const Error& error) {
     // What the cached plans keep may be what the command lacks. Nothing has changed yet; but a
     // command that is not repeatable may have used its arguments up.
     if (repeatable == nullptr || !LacksMemory(error) || !session.commands().Clear()) throw;
     response->Clear();
-    RunOrRepeat(session, clock, repeatable, response, between_ops, command);
+    RunOrRepeat(session, clock, repeatable, payloads, response, between_ops, command);
   }
   if (sequence != 0) {
     session.replays().Store(sequence, payload, response->SerializeAsString());

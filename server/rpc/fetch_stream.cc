@@ -20,31 +20,29 @@ constexpr int32_t kMinChunk = 64 << 10;
 constexpr int32_t kDefaultChunk = 2 << 20;
 constexpr int32_t kMaxChunk = 16 << 20;
 
-class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
+class FetchStreamCall final : public Download<v1::FetchRequest> {
  public:
-  FetchStreamReactor(const Access& access, grpc::CallbackServerContext* context,
-                     const grpc::ByteBuffer* request)
-      : Download(access, context) {
-    Open([&] {
-      FromBuffer(*request, request_);
-      const int32_t asked = request_.chunk_bytes();
-      if (asked != 0 && (asked < kMinChunk || asked > kMaxChunk)) {
-        throw Error(reason::kInvalidArgument, fmt::format("chunk_bytes is {}, must be in [{}, {}]",
-                                                          asked, kMinChunk, kMaxChunk));
-      }
-      chunk_bytes_ = static_cast<size_t>(asked == 0 ? kDefaultChunk : asked);
-      return request_.session_id();
-    });
-  }
+  using Download::Download;
 
  private:
+  void Check() override {
+    const int32_t asked = request().chunk_bytes();
+    if (asked != 0 && (asked < kMinChunk || asked > kMaxChunk)) {
+      throw Error(reason::kInvalidArgument, fmt::format("chunk_bytes is {}, must be in [{}, {}]",
+                                                        asked, kMinChunk, kMaxChunk));
+    }
+    chunk_bytes_ = static_cast<size_t>(asked == 0 ? kDefaultChunk : asked);
+  }
+
   void Collect(CommandScope& scope) override {
-    for (const auto& [name, item] : scope.transaction.Fetch(Strings(request_.names()))) {
+    for (const auto& [name, item] : scope.transaction.Fetch(Strings(request().names()))) {
       const Value& value = TensorOf(name, item);
       RequireBytes(value.spec(), "FetchStream");
       tensors_.emplace_back(name, OnHost(value.tensor(), scope.session.stream()));
     }
   }
+
+  bool IsBrief() const override { return rpc::IsBrief(request(), 0, session()); }
 
   bool Next(grpc::ByteBuffer& message) override {
     if (next_ == tensors_.size()) return false;
@@ -56,7 +54,7 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
     }
     header.set_offset(static_cast<int64_t>(offset_));
     const size_t size = std::min(chunk_bytes_, tensor.bytes() - offset_);
-    message = MakeFetchChunk(header, tensor, {tensor.data<std::byte>() + offset_, size});
+    message = MakeFetchChunk(header, tensor, offset_, size);
     offset_ += size;
     if (offset_ == tensor.bytes()) {
       tensor = Tensor();  // the message holds it until it is sent
@@ -66,7 +64,6 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
     return true;
   }
 
-  v1::FetchRequest request_;
   size_t chunk_bytes_ = 0;
   std::vector<NamedTensor> tensors_;
   size_t next_ = 0;
@@ -75,9 +72,6 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* Service::FetchStream(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return new FetchStreamReactor(access_, context, request);
-}
+std::unique_ptr<Call> Service::FetchStream() { return std::make_unique<FetchStreamCall>(access_); }
 
 }  // namespace gradwire::rpc

@@ -40,18 +40,14 @@ struct Piece {
   }
 };
 
-class SaveSessionReactor final : public Download<v1::FileChunk> {
+class SaveSessionCall final : public Download<v1::SaveSessionRequest> {
  public:
-  SaveSessionReactor(const Access& access, grpc::CallbackServerContext* context,
-                     const v1::SaveSessionRequest* request)
-      : Download(access, context), request_(request) {
-    Open([&] { return request->session_id(); });
-  }
+  using Download::Download;
 
  private:
   void Collect(CommandScope& scope) override {
     const Session& session = scope.session;
-    std::vector<std::string> names = Strings(request_->names());
+    std::vector<std::string> names = Strings(request().names());
     if (names.empty()) {
       for (const auto& [name, value] : session.names()) names.push_back(name);
     }
@@ -82,7 +78,7 @@ class SaveSessionReactor final : public Download<v1::FileChunk> {
     }
   }
 
-  bool Next(v1::FileChunk& chunk) override {
+  bool Next(grpc::ByteBuffer& message) override {
     while (next_ < pieces_.size() && offset_ != 0 && offset_ == pieces_[next_].bytes().size()) {
       pieces_[next_++] = Piece();
       offset_ = 0;
@@ -94,26 +90,28 @@ class SaveSessionReactor final : public Download<v1::FileChunk> {
     if (next_ == pieces_.size()) return false;
     const Piece& piece = pieces_[next_];
     const std::string_view bytes = piece.bytes().substr(offset_, kChunkBytes);
+    v1::FileChunk chunk;
     chunk.set_path(offset_ == 0 ? piece.path : "");
     chunk.set_data(bytes.data(), bytes.size());
+    message = ToBuffer(chunk);
     offset_ += bytes.size();
     if (bytes.empty()) ++next_;
     return true;
   }
 
-  const v1::SaveSessionRequest* const request_;
   std::vector<Piece> pieces_;
   size_t next_ = 0;
   size_t offset_ = 0;
 };
 
-class RestoreSessionReactor final
-    : public Upload<v1::RestoreSessionRequest, v1::RestoreSessionResponse> {
+class RestoreSessionCall final : public Upload<v1::RestoreSessionResponse> {
  public:
   using Upload::Upload;
 
  private:
-  void Receive(v1::RestoreSessionRequest& message) override {
+  void Receive(grpc::ByteBuffer& bytes) override {
+    v1::RestoreSessionRequest message;
+    FromBuffer(bytes, message);
     Join(message.session_id(), message.sequence());
     if (tensors_ == nullptr) {
       tensors_ = std::make_unique<SafetensorsReader>([this](const TensorSpec& spec) {
@@ -224,14 +222,10 @@ class RestoreSessionReactor final
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::FileChunk>* Service::SaveSession(
-    grpc::CallbackServerContext* context, const v1::SaveSessionRequest* request) {
-  return new SaveSessionReactor(access_, context, request);
-}
+std::unique_ptr<Call> Service::SaveSession() { return std::make_unique<SaveSessionCall>(access_); }
 
-grpc::ServerReadReactor<v1::RestoreSessionRequest>* Service::RestoreSession(
-    grpc::CallbackServerContext* context, v1::RestoreSessionResponse* response) {
-  return new RestoreSessionReactor(access_, context, response);
+std::unique_ptr<Call> Service::RestoreSession() {
+  return std::make_unique<RestoreSessionCall>(access_);
 }
 
 }  // namespace gradwire::rpc

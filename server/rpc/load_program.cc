@@ -52,12 +52,14 @@ v1::ModelProto ModelOf(v1::LoadProgramRequest& head, const std::string& data) {
   return model;
 }
 
-class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadProgramResponse> {
+class LoadProgramCall final : public Upload<v1::LoadProgramResponse> {
  public:
   using Upload::Upload;
 
  private:
-  void Receive(v1::LoadProgramRequest& message) override {
+  void Receive(grpc::ByteBuffer& bytes) override {
+    v1::LoadProgramRequest message;
+    FromBuffer(bytes, message);
     const bool first = session() == nullptr;
     Join(message.session_id(), message.sequence());
     if (first) replayable_ = message.sequence() != 0;
@@ -132,9 +134,6 @@ class LoadProgramReactor final : public Upload<v1::LoadProgramRequest, v1::LoadP
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::LoadProgramRequest>* Service::LoadProgram(
-    grpc::CallbackServerContext* context, v1::LoadProgramResponse* response) {
-  return new LoadProgramReactor(access_, context, response);
-}
+std::unique_ptr<Call> Service::LoadProgram() { return std::make_unique<LoadProgramCall>(access_); }
 
 }  // namespace gradwire::rpc

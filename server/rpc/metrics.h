@@ -3,7 +3,8 @@
 #ifndef GRADWIRE_RPC_METRICS_H_
 #define GRADWIRE_RPC_METRICS_H_
 
-#include <grpcpp/support/server_interceptor.h>
+#include <grpcpp/support/status.h>
+#include <grpcpp/support/string_ref.h>
 #include <prometheus/counter.h>
 #include <prometheus/exposer.h>
 #include <prometheus/histogram.h>
@@ -15,7 +16,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "core/error.h"
 #include "session/session_store.h"
@@ -37,6 +38,8 @@ class Metrics {
   // `store` outlives this.
   explicit Metrics(const SessionStore& store);
 
+  // Phases are measured once they can be read: reading the clock takes a part of a small command.
+  bool measures() const { return exposer_ != nullptr; }
   void Observe(Phase phase, Clock::duration time) {
     phases_[static_cast<size_t>(phase)]->Observe(Seconds(time));
   }
@@ -82,9 +85,12 @@ class Metrics {
 // Measures one part after the other.
 class PhaseClock {
  public:
-  explicit PhaseClock(Metrics& metrics) : metrics_(metrics) {}
+  explicit PhaseClock(Metrics& metrics) : metrics_(metrics) {
+    if (metrics.measures()) began_ = Metrics::Clock::now();
+  }
   // The part that ends now, and began with the one before.
   void Ends(Phase phase) {
+    if (!metrics_.measures()) return;
     const auto now = Metrics::Clock::now();
     metrics_.Observe(phase, now - began_);
     began_ = now;
@@ -93,17 +99,45 @@ class PhaseClock {
 
  private:
   Metrics& metrics_;
-  Metrics::Clock::time_point began_ = Metrics::Clock::now();
+  Metrics::Clock::time_point began_;
 };
 
-using Interceptors =
-    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
+// What is done with each call of the API: it is counted and measured and, with `log`, becomes an
+// event "call" in the log: verb, code, seconds, and the ids that its metadata has (rpc/call_ids.h)
+// as session_id, request_id, trace_id and span_id; of a call that failed also reason and error.
+struct WatchOptions {
+  Metrics& metrics;
+  bool log = false;
+};
 
-// Watches every call of the API: counts and measures it and, when `log`, writes an event "call" to
-// the log: verb, code, seconds, and the ids that its metadata has (rpc/call_ids.h) as session_id,
-// request_id, trace_id and span_id; of a call that failed also reason and error. `metrics` outlives
-// the server.
-Interceptors WatchCalls(Metrics& metrics, bool log);
+// Watches one call, from its beginning to the end of this.
+class Watch {
+ public:
+  using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
+
+  // `path`: "/gradwire.v1.Gradwire/Verb". `options` and `metadata` outlive this.
+  Watch(const WatchOptions& options, std::string_view path, const Metadata& metadata);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  // A message has come.
+  void Received() { received_ = Metrics::Clock::now(); }
+  // The call ends with this.
+  void Finishes(const grpc::Status& status);
+
+ private:
+  void Log(Metrics::Clock::duration time) const;
+
+  const WatchOptions& options_;
+  const std::string verb_;
+  const Metadata& metadata_;
+  const Metrics::Clock::time_point began_ = Metrics::Clock::now();
+  Metrics::Clock::time_point received_ = began_;
+  Metrics::Clock::time_point finished_ = began_;
+  // What a call ends with that was never finished.
+  grpc::Status status_ = grpc::Status::CANCELLED;
+};
 
 }  // namespace gradwire::rpc
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,6 +29,7 @@ constexpr size_t kMaxUnreadBytes = size_t{1} << 30;
 // Names that failed commands would have bound, with the sequence of the first cause.
 class Poison {
  public:
+  bool empty() const { return causes_.empty(); }
   // Throws DEPENDENCY_FAILED when the command reads such a name.
   void Check(const CommandNames& names) const {
     for (const std::string& name : names.reads) {
@@ -66,124 +68,151 @@ class Poison {
   std::map<std::string, uint64_t> causes_;
 };
 
+// A command that was taken from the network, and its answer.
+struct Taken {
+  MessageBlock messages;
+  v1::PipelineRequest& request = messages.New<v1::PipelineRequest>();
+  v1::PipelineResponse& response = messages.New<v1::PipelineResponse>();
+  Payloads payloads;
+  size_t bytes = 0;
+  RepeatablePtr repeatable;
+  std::optional<PhaseClock> clock;
+};
+
 // An answer that waits for its turn.
 struct Unread {
-  v1::PipelineResponse response;
-  size_t bytes = 0;
+  grpc::ByteBuffer response;
   size_t request_bytes = 0;
 };
 
-class PipelineReactor final
-    : public grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse> {
+class PipelineCall final : public Call {
  public:
-  PipelineReactor(const Access& access, grpc::CallbackServerContext* context)
-      : access_(access), context_(context) {
-    StartRead(&request_);
-  }
+  explicit PipelineCall(const Access& access) : access_(access) {}
 
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      StopReading(grpc::Status::OK);
-      return;
-    }
-    // Anew for each command: the session may have ended meanwhile.
-    const size_t bytes = request_.ByteSizeLong();
-    const grpc::Status found = Guard([&] {
-      access_.CheckMessage(*context_, bytes);
-      const auto session =
-          access_.Find(*context_, session_ == nullptr ? request_.session_id() : session_->id());
-      if (session_ == nullptr) session_ = session;
-    });
-    if (!found.ok()) {
-      StopReading(found);
-      return;
-    }
-    auto request = std::make_shared<v1::PipelineRequest>(std::move(request_));
-    request_.Clear();
+ private:
+  void OnCall(grpc::ByteBuffer&) override { Read(message_); }
+
+  void OnRead(bool ok) override {
+    if (!ok) return StopReading(grpc::Status::OK);
+    const auto taken = std::make_shared<Taken>();
+    taken->bytes = message_.Length();
+    const grpc::Status found = Guard([&] { Find(*taken); });
+    if (!found.ok()) return StopReading(found);
     {
       const std::lock_guard lock(mutex_);
       ++in_flight_;
-      bytes_in_flight_ += bytes;
+      bytes_in_flight_ += taken->bytes;
     }
-    access_.metrics().Received(bytes);
+    access_.metrics().Received(taken->bytes);
     const grpc::Status queued = Guard([&] {
-      PhaseClock clock(access_.metrics());
-      const RepeatablePtr repeatable = RepeatableOf(request->command(), *session_);
+      taken->repeatable = RepeatableOf(taken->request.command(), *session_);
+      taken->clock.emplace(access_.metrics());
       session_->Post(
-          [this, bytes, clock, request, repeatable]() mutable {
-            clock.Ends(Phase::kQueue);
-            Answer(*request, repeatable, bytes, clock);
-          },
-          0, [&] { return bytes < kSmallMessage && IsQuick(*session_, repeatable); });
+          [this, taken] { Answer(*taken); }, 0,
+          [&] {
+            return IsBrief(taken->request.command(), taken->bytes, *session_) ||
+                   (taken->bytes < kSmallMessage && IsQuick(*session_, taken->repeatable));
+          });
     });
-    if (!queued.ok()) {
-      Refuse(bytes, queued);
-      return;
-    }
+    if (!queued.ok()) return Refuse(taken->bytes, queued);
     bool read_on = false;
     {
       const std::lock_guard lock(mutex_);
       read_on = MayReadLocked();
       waiting_to_read_ = !read_on;
     }
-    if (read_on) StartRead(&request_);
+    if (read_on) Read(message_);
   }
 
-  void OnWriteDone(bool) override {
+  void OnWritten(bool) override {
     bool read_on = false;
     bool finish = false;
     {
       const std::lock_guard lock(mutex_);
       bytes_in_flight_ -= answers_.front().request_bytes;
-      unread_bytes_ -= answers_.front().bytes;
+      unread_bytes_ -= answers_.front().response.Length();
       answers_.pop_front();
       --in_flight_;
       read_on = waiting_to_read_ && MayReadLocked();
       if (read_on) waiting_to_read_ = false;
-      if (!answers_.empty()) StartWrite(&answers_.front().response);
+      if (!answers_.empty()) WriteFrontLocked();
       finish = IdleLocked();
     }
-    if (read_on) StartRead(&request_);
+    if (read_on) Read(message_);
     if (finish) Finish(status_);
   }
 
-  void OnDone() override { delete this; }
+  // Decodes the command and finds its session: anew for each, since it may have ended meanwhile.
+  void Find(Taken& taken) {
+    access_.CheckMessage(context(), taken.bytes);
+    taken.payloads.Parse(message_, taken.request);
+    message_.Clear();
+    const auto session =
+        access_.Find(context(), session_ == nullptr ? taken.request.session_id() : session_->id());
+    if (session_ == nullptr) session_ = session;
+  }
 
- private:
   // On the strand.
-  void Answer(const v1::PipelineRequest& request, const RepeatablePtr& repeatable,
-              size_t request_bytes, const PhaseClock& clock) {
-    v1::PipelineResponse response;
+  void Answer(Taken& taken) {
+    taken.clock->Ends(Phase::kQueue);
+    const v1::PipelineRequest& request = taken.request;
+    v1::PipelineResponse& response = taken.response;
     response.set_sequence(request.sequence());
-    CommandNames names;
+    CommandNames names;  // where they matter
     const std::optional<Error> error = Catch([&] {
-      names = NamesOf(request.command(), *session_);
+      if (!poison_.empty()) names = NamesOf(request.command(), *session_);
       poison_.Check(names);
       CheckUnread();
-      ExecuteOnce(*session_, clock, request.sequence(), PayloadHash(request.command()), repeatable,
-                  response.mutable_result(), StopWithCall(*context_, *session_),
+      const uint64_t payload =
+          request.sequence() == 0 ? 0 : PayloadHash(request.command(), taken.payloads);
+      ExecuteOnce(*session_, *taken.clock, request.sequence(), payload, taken.repeatable,
+                  taken.payloads, response.mutable_result(), StopWithCall(*this, *session_),
                   [&](CommandScope& scope) {
                     Dispatch(scope, request.command(), response.mutable_result());
                   });
     });
     session_->Renew();
     if (error.has_value()) {
-      access_.metrics().Failed(*error);
-      poison_.Add(names, poison_.Cause(*error, request.sequence()));
-      Error named = *error;
-      named.Prefix(
-          fmt::format("command {} ({}): ", request.sequence(), CommandName(request.command())));
-      named.With("command", std::to_string(request.sequence()));
-      response.set_error(ToDetails(named));
+      Fail(request, *error, response);
     } else {
       poison_.Clear(names);
     }
-    const size_t bytes = response.ByteSizeLong();
+    Send({taken.payloads.Serialize(response), taken.bytes});
+  }
+
+  void Fail(const v1::PipelineRequest& request, const Error& error,
+            v1::PipelineResponse& response) {
+    access_.metrics().Failed(error);
+    // The names of a command that makes no sense are none.
+    Catch([&] {
+      poison_.Add(NamesOf(request.command(), *session_), poison_.Cause(error, request.sequence()));
+    });
+    Error named = error;
+    named.Prefix(
+        fmt::format("command {} ({}): ", request.sequence(), CommandName(request.command())));
+    named.With("command", std::to_string(request.sequence()));
+    response.set_error(ToDetails(named));
+  }
+
+  void Send(Unread answer) {
+    const size_t bytes = answer.response.Length();
     access_.metrics().Sent(bytes);
     const std::lock_guard lock(mutex_);
     unread_bytes_ += bytes;
-    answers_.push_back({std::move(response), bytes, request_bytes});
-    if (answers_.size() == 1) StartWrite(&answers_.front().response);
+    answers_.push_back(std::move(answer));
+    if (answers_.size() > 1) return;
+    // Where the answer is here at once, so may be more: they travel together.
+    InQueue() ? AwaitIdle() : WriteFrontLocked();
+  }
+
+  void OnIdle() override {
+    const std::lock_guard lock(mutex_);
+    WriteFrontLocked();
+  }
+
+  void WriteFrontLocked() {
+    const grpc::ByteBuffer& front = answers_.front().response;
+    answers_.size() > 1 ? WriteAhead(front) : Write(front);
   }
 
   void CheckUnread() {
@@ -222,14 +251,12 @@ class PipelineReactor final
     if (finish) Finish(status_);
   }
 
-  // Whether nothing is left to do; true once. The caller finishes without the lock: the reactor is
-  // deleted by it.
+  // Whether nothing is left to do; true once.
   bool IdleLocked() { return done_reading_ && in_flight_ == 0 && !std::exchange(finished_, true); }
 
   const Access& access_;
-  grpc::CallbackServerContext* const context_;
   std::shared_ptr<Session> session_;
-  v1::PipelineRequest request_;
+  grpc::ByteBuffer message_;
   Poison poison_;  // belongs to the strand
 
   std::mutex mutex_;  // guards what follows
@@ -245,9 +272,6 @@ class PipelineReactor final
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* Service::Pipeline(
-    grpc::CallbackServerContext* context) {
-  return new PipelineReactor(access_, context);
-}
+std::unique_ptr<Call> Service::Pipeline() { return std::make_unique<PipelineCall>(access_); }
 
 }  // namespace gradwire::rpc

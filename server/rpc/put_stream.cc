@@ -25,21 +25,18 @@ struct Incoming {
   size_t received = 0;
 };
 
-class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> {
+class PutStreamCall final : public Upload<v1::PutResponse> {
  public:
-  PutStreamReactor(const Access& access, grpc::CallbackServerContext* context,
-                   grpc::ByteBuffer* answer)
-      : Upload(access, context, &response_), answer_(answer) {}
+  using Upload::Upload;
 
  private:
   void Receive(grpc::ByteBuffer& message) override {
     v1::PutChunk header;
-    ReadPutChunk(message, header, [&](size_t size) { return Destination(header, size); });
-    message.Clear();
+    ReadPutChunk(message, header, [&](size_t size) { return Take(header, size); });
   }
 
   // Where the next `size` bytes go, after the header has been looked at.
-  std::byte* Destination(const v1::PutChunk& header, size_t size) {
+  Destination Take(const v1::PutChunk& header, size_t size) {
     Join(header.session_id(), header.sequence());
     if (!header.name().empty()) Begin(header);
     if (tensors_.empty()) throw Error(reason::kInvalidArgument, "the first chunk has no name");
@@ -52,7 +49,7 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
     }
     auto* to = last.tensor.mutable_data<std::byte>() + last.received;
     last.received += size;
-    return to;
+    return {to, last.tensor.bytes()};
   }
 
   void Begin(const v1::PutChunk& header) {
@@ -77,7 +74,11 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
     for (Incoming& incoming : tensors_) PutOne(scope, incoming, response);
   }
 
-  void Answer() override { *answer_ = ToBuffer(response_); }
+  bool IsBrief() const override {
+    size_t bytes = 0;
+    for (const Incoming& incoming : tensors_) bytes += incoming.tensor.bytes();
+    return bytes <= kBriefBytes && session()->device().type == DeviceType::kCpu;
+  }
   void Clear() override { tensors_.clear(); }
 
   static void PutOne(CommandScope& scope, Incoming& incoming, v1::PutResponse& response) {
@@ -99,16 +100,11 @@ class PutStreamReactor final : public Upload<grpc::ByteBuffer, v1::PutResponse> 
     return hash;
   }
 
-  grpc::ByteBuffer* const answer_;
-  v1::PutResponse response_;
   std::vector<Incoming> tensors_;
 };
 
 }  // namespace
 
-grpc::ServerReadReactor<grpc::ByteBuffer>* Service::PutStream(grpc::CallbackServerContext* context,
-                                                              grpc::ByteBuffer* response) {
-  return new PutStreamReactor(access_, context, response);
-}
+std::unique_ptr<Call> Service::PutStream() { return std::make_unique<PutStreamCall>(access_); }
 
 }  // namespace gradwire::rpc

@@ -6,65 +6,37 @@
 #include <chrono>
 
 #include "core/error.h"
+#include "rpc/array_fields.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
 namespace {
 
-using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::Reflection;
 
 // Nodes may hold weights as attributes; who sends these each time does not mind a trace.
 constexpr size_t kMaxKeyBytes = size_t{1} << 16;
 
-// False where a profile is asked for, which a trace makes.
-bool Collect(Message& message, std::vector<v1::TensorProto*>& arrays) {
-  if (message.GetDescriptor() == v1::TensorProto::descriptor()) {
-    arrays.push_back(static_cast<v1::TensorProto*>(&message));
-    return true;
-  }
-  const Reflection& reflection = *message.GetReflection();
-  std::vector<const FieldDescriptor*> fields;
-  reflection.ListFields(message, &fields);
-  bool repeatable = true;
-  for (const FieldDescriptor* field : fields) {
-    if (field->name() == "profile") repeatable = false;
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
-    if (field->message_type() == v1::NodeProto::descriptor()) continue;
-    if (!field->is_repeated()) {
-      repeatable &= Collect(*reflection.MutableMessage(&message, field), arrays);
-      continue;
-    }
-    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
-      repeatable &= Collect(*reflection.MutableRepeatedMessage(&message, field, i), arrays);
-    }
-  }
-  return repeatable;
-}
-
-std::string Serialized(const Message& message) {
-  std::string bytes;
+// Maps in order of key.
+void AppendTo(std::string& bytes, const Message& message) {
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);  // maps in order of key
+  coded.SetSerializationDeterministic(true);
   message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 }  // namespace
 
-std::vector<v1::TensorProto*> ArraysIn(Message& message) {
-  std::vector<v1::TensorProto*> arrays;
-  Collect(message, arrays);
-  return arrays;
+bool AsksForProfile(const v1::Command& command) {
+  return command.forward().profile() || command.backward().profile() ||
+         command.gradients().profile() || command.jvp().profile() || command.hvp().profile() ||
+         command.step().profile();
 }
 
 // The payloads are moved aside: they may be large.
 RepeatablePtr RepeatableOf(Message& message) {
   auto repeatable = std::make_shared<Repeatable>();
-  if (!Collect(message, repeatable->arrays)) return nullptr;
+  repeatable->arrays = ArraysIn(message);
   std::vector<std::string> payloads(repeatable->arrays.size());
   const auto swap_payloads = [&] {
     for (size_t i = 0; i < payloads.size(); ++i) {
@@ -73,8 +45,14 @@ RepeatablePtr RepeatableOf(Message& message) {
     }
   };
   swap_payloads();
-  const bool small = message.ByteSizeLong() <= kMaxKeyBytes;
-  if (small) repeatable->key = message.GetTypeName() + Serialized(message);
+  const size_t bytes = message.ByteSizeLong();
+  const bool small = bytes <= kMaxKeyBytes;
+  if (small) {
+    const std::string& type = message.GetDescriptor()->full_name();
+    repeatable->key.reserve(type.size() + bytes);
+    repeatable->key = type;
+    AppendTo(repeatable->key, message);
+  }
   swap_payloads();
   return small ? repeatable : nullptr;
 }
@@ -91,14 +69,17 @@ RepeatablePtr RepeatableOf(const v1::Command& command, Session& session) {
     default:
       return nullptr;
   }
-  if (!session.commands().enabled()) return nullptr;
+  if (!session.commands().enabled() || AsksForProfile(command)) return nullptr;
   return RepeatableOf(const_cast<v1::Command&>(command));
 }
 
 // A trace says better which command's array is wrong.
-std::optional<std::vector<Tensor>> DecodeArrays(const Repeatable& repeatable, Stream& stream) try {
+std::optional<std::vector<Tensor>> DecodeArrays(const Repeatable& repeatable,
+                                                const Payloads& payloads, Stream& stream) try {
   std::vector<Tensor> arrays;
-  for (const v1::TensorProto* array : repeatable.arrays) arrays.push_back(Decode(*array, stream));
+  for (const v1::TensorProto* array : repeatable.arrays) {
+    arrays.push_back(Decode(*array, stream, payloads));
+  }
   return arrays;
 } catch (const Error&) {
   return std::nullopt;
@@ -113,12 +94,12 @@ bool IsQuick(Session& session, const RepeatablePtr& repeatable) {
   return command != nullptr && Transaction(session, [] {}).Match(*command).has_value();
 }
 
-bool Repeat(Session& session, const Repeatable& repeatable, PhaseClock& clock,
+bool Repeat(Session& session, const Repeatable& repeatable, Payloads& payloads, PhaseClock& clock,
             const std::function<void()>& between_ops, Message* response) {
   const auto began = std::chrono::steady_clock::now();
   const CachedCommandPtr command = session.commands().Find(repeatable.key);
   if (command == nullptr) return false;
-  const auto given = DecodeArrays(repeatable, session.stream());
+  const auto given = DecodeArrays(repeatable, payloads, session.stream());
   if (!given.has_value()) return false;
   clock.Ends(Phase::kDecode);
   Transaction transaction(session, between_ops);
@@ -129,7 +110,7 @@ bool Repeat(Session& session, const Repeatable& repeatable, PhaseClock& clock,
   const std::vector<v1::TensorProto*> answers = ArraysIn(*response);
   for (size_t i = 0; i < fetched->size(); ++i) {
     const auto& [name, tensor] = (*fetched)[i];
-    Encode(name, tensor, session.stream(), answers[i]);
+    Encode(name, tensor, session.stream(), payloads, answers[i]);
   }
   clock.Ends(Phase::kEncode);
   session.commands().Took(repeatable.key, std::chrono::steady_clock::now() - began);

@@ -13,13 +13,10 @@
 
 #include "gradwire/v1/gradwire.pb.h"
 #include "rpc/metrics.h"
+#include "rpc/payloads.h"
 #include "session/session.h"
 
 namespace gradwire::rpc {
-
-// The arrays that travel in a message, those in the attributes of nodes left out, in the order of
-// its fields.
-std::vector<v1::TensorProto*> ArraysIn(google::protobuf::Message& message);
 
 // What a request is but for the elements of its arrays.
 struct Repeatable {
@@ -29,25 +26,40 @@ struct Repeatable {
 
 using RepeatablePtr = std::shared_ptr<const Repeatable>;
 
-// Null for a request that is too large to be kept, or asks for a profile. The message is as
-// before on return. REQUIRES: nobody else reads it meanwhile.
+// Null for a request that is too large to be kept. The message is as before on return. REQUIRES:
+// nobody else reads it meanwhile.
 RepeatablePtr RepeatableOf(google::protobuf::Message& message);
 
-// Of commands that compute; null for others and where `session` keeps no plans. `request` is
+// Whether a profile is asked for, which a trace makes.
+bool AsksForProfile(const v1::Command& command);
+template <class Request>
+bool AsksForProfile(const Request& request) {
+  if (request.profile()) return true;
+  if constexpr (requires { request.commands(); }) {
+    for (const v1::Command& command : request.commands()) {
+      if (AsksForProfile(command)) return true;
+    }
+  }
+  return false;
+}
+
+// Of commands that compute; null for others, where a profile is asked for, and where `session`
+// keeps no plans. `request` is
 // this call's own.
 template <class Request>
 RepeatablePtr RepeatableOf(const Request& request, Session& session);
 RepeatablePtr RepeatableOf(const v1::Command& command, Session& session);
 
 // On the session's device; nothing where one cannot be decoded.
-std::optional<std::vector<Tensor>> DecodeArrays(const Repeatable& repeatable, Stream& stream);
+std::optional<std::vector<Tensor>> DecodeArrays(const Repeatable& repeatable,
+                                                const Payloads& payloads, Stream& stream);
 
 // Whether the command is known to take less time than to wake a worker for it. To be called on the
 // session's strand.
 bool IsQuick(Session& session, const RepeatablePtr& command);
 
 // Answers the command without tracing it; false where it must be traced.
-bool Repeat(Session& session, const Repeatable& command, PhaseClock& clock,
+bool Repeat(Session& session, const Repeatable& command, Payloads& payloads, PhaseClock& clock,
             const std::function<void()>& between_ops, google::protobuf::Message* response);
 
 template <class Request>
@@ -56,7 +68,7 @@ RepeatablePtr RepeatableOf(const Request& request, Session& session) {
     request.no_grad();
   } || requires { request.zero_grad(); } || requires { request.commands(); };
   if constexpr (kComputes) {
-    if (!session.commands().enabled()) return nullptr;
+    if (!session.commands().enabled() || AsksForProfile(request)) return nullptr;
     // gRPC made the message for this call alone.
     Request& own = const_cast<Request&>(request);
     const auto sequence = request.sequence();

@@ -8,7 +8,6 @@
 #include "core/strings.h"
 #include "graph/op.h"
 #include "rpc/service.h"
-#include "rpc/status.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -101,66 +100,47 @@ bool RunsOn(const OpDef& op, Device device) {
          (op.decompose != nullptr || op.structured != nullptr || IsNodeOn(op, device.type));
 }
 
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const std::function<void()>& f) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(Guard(f));
-  return reactor;
-}
-
 }  // namespace
 
-grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* context,
-                                                 const v1::GetServerInfoRequest*,
-                                                 v1::GetServerInfoResponse* response) {
-  return Answer(context, [&] {
-    const std::string tenant = access_.TenantOf(*context);
-    response->set_version(GRADWIRE_VERSION);
-    const SessionStore& store = access_.store();
-    EncodeLimits(store.limits(), tenant, response->mutable_limits());
-    const int64_t agreed = store.limits().Of(tenant).max_message_bytes;
-    response->mutable_limits()->set_max_message_bytes(
-        agreed > 0 ? std::min(agreed, max_message_bytes_) : max_message_bytes_);
-    response->set_max_ir_version(kMaxIrVersion);
-    response->set_max_opset_version(kMaxOpset);
-    response->set_missing_devices(store.missing_devices());
-    for (const auto& backend : store.backends()) {
-      EncodeDevice(*backend, response->add_devices());
-      for (const OpDef* op : Registry::Global().All()) {
-        if (RunsOn(*op, backend->device())) {
-          EncodeOperator(*op, *backend, response->add_operators());
-        }
-      }
+void Service::GetServerInfo(const Call& call, const v1::GetServerInfoRequest&,
+                            v1::GetServerInfoResponse* response) {
+  const std::string tenant = access_.TenantOf(call.context());
+  response->set_version(GRADWIRE_VERSION);
+  const SessionStore& store = access_.store();
+  EncodeLimits(store.limits(), tenant, response->mutable_limits());
+  const int64_t agreed = store.limits().Of(tenant).max_message_bytes;
+  response->mutable_limits()->set_max_message_bytes(
+      agreed > 0 ? std::min(agreed, max_message_bytes_) : max_message_bytes_);
+  response->set_max_ir_version(kMaxIrVersion);
+  response->set_max_opset_version(kMaxOpset);
+  response->set_missing_devices(store.missing_devices());
+  for (const auto& backend : store.backends()) {
+    EncodeDevice(*backend, response->add_devices());
+    for (const OpDef* op : Registry::Global().All()) {
+      if (RunsOn(*op, backend->device())) EncodeOperator(*op, *backend, response->add_operators());
     }
-  });
+  }
 }
 
-grpc::ServerUnaryReactor* Service::OpenSession(grpc::CallbackServerContext* context,
-                                               const v1::OpenSessionRequest* request,
-                                               v1::OpenSessionResponse* response) {
-  return Answer(context, [&] {
-    OpenRequest open{request->device(), DecodeDuration(request->lease()), request->max_bytes(),
-                     std::nullopt, request->session_id()};
-    if (request->has_seed()) open.seed = request->seed();
-    const std::shared_ptr<Session> session = access_.Open(*context, open);
-    response->set_session_id(session->id());
-    EncodeDuration(session->lease(), response->mutable_lease());
-  });
+void Service::OpenSession(const Call& call, const v1::OpenSessionRequest& request,
+                          v1::OpenSessionResponse* response) {
+  OpenRequest open{request.device(), DecodeDuration(request.lease()), request.max_bytes(),
+                   std::nullopt, request.session_id()};
+  if (request.has_seed()) open.seed = request.seed();
+  const std::shared_ptr<Session> session = access_.Open(call.context(), open);
+  response->set_session_id(session->id());
+  EncodeDuration(session->lease(), response->mutable_lease());
 }
 
-grpc::ServerUnaryReactor* Service::KeepAlive(grpc::CallbackServerContext* context,
-                                             const v1::KeepAliveRequest* request,
-                                             v1::KeepAliveResponse* response) {
-  return Answer(context, [&] {
-    EncodeDuration(access_.Find(*context, request->session_id())->lease(),
-                   response->mutable_lease());
-  });
+void Service::KeepAlive(const Call& call, const v1::KeepAliveRequest& request,
+                        v1::KeepAliveResponse* response) {
+  EncodeDuration(access_.Find(call.context(), request.session_id())->lease(),
+                 response->mutable_lease());
 }
 
-grpc::ServerUnaryReactor* Service::CloseSession(grpc::CallbackServerContext* context,
-                                                const v1::CloseSessionRequest* request,
-                                                v1::CloseSessionResponse*) {
-  return Answer(context, [&] { access_.Close(*context, request->session_id()); });
+void Service::CloseSession(const Call& call, const v1::CloseSessionRequest& request,
+                           v1::CloseSessionResponse*) {
+  access_.Close(call.context(), request.session_id());
 }
 
 }  // namespace gradwire::rpc

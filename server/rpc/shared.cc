@@ -10,7 +10,6 @@
 #include "rpc/commands.h"
 #include "rpc/door.h"
 #include "rpc/service.h"
-#include "rpc/status.h"
 #include "rpc/wire.h"
 
 namespace gradwire::rpc {
@@ -50,29 +49,25 @@ Tensor CopyFromInbox(CommandScope& scope, const v1::SharedArray& array) try {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* Service::AttachMemory(grpc::CallbackServerContext* context,
-                                                const v1::AttachMemoryRequest* request,
-                                                v1::AttachMemoryResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(Guard([&] {
-    const std::shared_ptr<Session> session = access_.Find(*context, request->session_id());
-    if (door_ == nullptr) {
-      throw Error(reason::kInvalidArgument,
-                  "this server shares no memory: it runs without --shared_memory");
-    }
-    if (!IsLocal(context->peer())) {
-      throw Error(reason::kInvalidArgument,
-                  fmt::format("memory is shared on one machine only, the call comes from '{}'",
-                              context->peer()));
-    }
-    const auto arrays = session->AttachMemory(SegmentBytes("tensor_bytes", request->tensor_bytes()),
-                                              SegmentBytes("inbox_bytes", request->inbox_bytes()));
-    response->set_socket(door_->path());
-    response->set_ticket(door_->Admit(arrays));
-    response->set_tensor_bytes(static_cast<int64_t>(arrays->tensors().bytes()));
-    response->set_inbox_bytes(static_cast<int64_t>(arrays->inbox().bytes()));
-  }));
-  return reactor;
+void Service::AttachMemory(const Call& call, const v1::AttachMemoryRequest& request,
+                           v1::AttachMemoryResponse* response) {
+  const std::shared_ptr<Session> session = access_.Find(call.context(), request.session_id());
+  if (door_ == nullptr) {
+    throw Error(reason::kInvalidArgument,
+                "this server shares no memory: it runs without --shared_memory");
+  }
+  const std::string peer = call.context().peer();
+  if (!IsLocal(peer)) {
+    throw Error(
+        reason::kInvalidArgument,
+        fmt::format("memory is shared on one machine only, the call comes from '{}'", peer));
+  }
+  const auto arrays = session->AttachMemory(SegmentBytes("tensor_bytes", request.tensor_bytes()),
+                                            SegmentBytes("inbox_bytes", request.inbox_bytes()));
+  response->set_socket(door_->path());
+  response->set_ticket(door_->Admit(arrays));
+  response->set_tensor_bytes(static_cast<int64_t>(arrays->tensors().bytes()));
+  response->set_inbox_bytes(static_cast<int64_t>(arrays->inbox().bytes()));
 }
 
 void PutShared(CommandScope& scope, const v1::PutSharedRequest& request,

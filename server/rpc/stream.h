@@ -1,56 +1,31 @@
-// Calls that stream one way: what every upload and every download does alike. Reactors delete
-// themselves when their call has ended.
+// Calls that stream one way: what every upload and every download does alike.
 #ifndef GRADWIRE_RPC_STREAM_H_
 #define GRADWIRE_RPC_STREAM_H_
 
-#include <grpcpp/grpcpp.h>
-
-#include <functional>
 #include <memory>
 #include <string>
 
+#include "rpc/chunk.h"
 #include "rpc/execute.h"
 
 namespace gradwire::rpc {
 
 // Takes in messages on gRPC's threads, then executes one command on the session's strand.
-template <class Message, class Response>
-class Upload : public grpc::ServerReadReactor<Message> {
+template <class Response>
+class Upload : public Call {
  public:
-  // `response` lives as long as the call.
-  Upload(const Access& access, grpc::CallbackServerContext* context, Response* response)
-      : access_(access), context_(context), response_(response) {
-    this->StartRead(&message_);
-  }
-
-  void OnReadDone(bool ok) final {
-    const grpc::Status status = Guard([&] {
-      if (ok) {
-        access_.CheckMessage(*context_, Bytes(message_));
-        access_.metrics().Received(Bytes(message_));
-        Receive(message_);
-      } else {
-        End();
-      }
-    });
-    if (!status.ok()) {
-      EndWith(status);
-    } else if (ok) {
-      this->StartRead(&message_);
-    }
-  }
-  void OnDone() final { delete this; }
+  explicit Upload(const Access& access) : access_(access) {}
 
  protected:
   // Takes in one message, and says with Join whose it is. May throw.
-  virtual void Receive(Message& message) = 0;
+  virtual void Receive(grpc::ByteBuffer& message) = 0;
   // The last message has come. Throws when what came is not whole.
   virtual void Complete() {}
   // Of all that came, for retries.
   virtual uint64_t Hash() const = 0;
   virtual void Execute(CommandScope& scope, Response& response) = 0;
-  // After the command, also when it had been executed before.
-  virtual void Answer() {}
+  // Whether Execute is over before a worker would be awake. On the session's strand.
+  virtual bool IsBrief() const { return false; }
   // Lets go of all that came. The call is about to end: its client may count on that memory.
   virtual void Clear() = 0;
 
@@ -58,104 +33,128 @@ class Upload : public grpc::ServerReadReactor<Message> {
   // ended.
   void Join(const std::string& session_id, uint64_t sequence) {
     if (session_ == nullptr) {
-      session_ = access_.Find(*context_, session_id);
+      session_ = access_.Find(context(), session_id);
       sequence_ = sequence;
     } else {
-      access_.Find(*context_, session_->id());
+      access_.Find(context(), session_->id());
     }
   }
   // nullptr before the first Join.
   Session* session() const { return session_.get(); }
 
  private:
-  // Nothing may follow it: what it queues ends the call.
+  void OnCall(grpc::ByteBuffer&) final { Read(message_); }
+
+  // That the client has said all is no different at first from that it is gone: of the latter, the
+  // end of the call comes with it.
+  void OnRead(bool ok) final {
+    if (!ok) return AwaitIdle();
+    const grpc::Status status = Guard([&] {
+      access_.CheckMessage(context(), message_.Length());
+      access_.metrics().Received(message_.Length());
+      Receive(message_);
+      message_.Clear();
+    });
+    status.ok() ? Read(message_) : GiveUp(status);
+  }
+
+  void OnIdle() final {
+    const grpc::Status status = cancelled() ? grpc::Status::CANCELLED : Guard([this] { End(); });
+    if (!status.ok()) GiveUp(status);
+  }
+
+  void GiveUp(const grpc::Status& status) {
+    Clear();
+    Finish(status);
+  }
+
   void End() {
     if (session_ == nullptr) throw Error(reason::kInvalidArgument, "the stream held no chunk");
     Complete();
-    access_.Find(*context_, session_->id());
-    PhaseClock clock(access_.metrics());
-    session_->Post([this, clock]() mutable {
-      clock.Ends(Phase::kQueue);
-      Run(clock);
-    });
+    access_.Find(context(), session_->id());
+    clock_.emplace(access_.metrics());
+    session_->Post([this] { Run(); }, 0, [this] { return IsBrief(); });
   }
 
-  void Run(const PhaseClock& clock) {
+  void Run() {
+    clock_->Ends(Phase::kQueue);
+    grpc::ByteBuffer answer;
     const grpc::Status status = Guard([&] {
-      ExecuteOnce(*session_, clock, sequence_, sequence_ == 0 ? 0 : Hash(), nullptr, response_,
-                  StopWithCall(*context_, *session_),
-                  [&](CommandScope& scope) { Execute(scope, *response_); });
-      Answer();
+      ExecuteOnce(*session_, *clock_, sequence_, sequence_ == 0 ? 0 : Hash(), nullptr, payloads_,
+                  &response_, StopWithCall(*this, *session_),
+                  [&](CommandScope& scope) { Execute(scope, response_); });
+      answer = ToBuffer(response_);
     });
     session_->Renew();
-    EndWith(status);
-  }
-
-  void EndWith(const grpc::Status& status) {
     Clear();
-    this->Finish(status);
+    status.ok() ? FinishWith(answer) : Finish(status);
   }
 
   const Access& access_;
-  grpc::CallbackServerContext* const context_;
-  Response* const response_;
-  Message message_;
+  grpc::ByteBuffer message_;
+  Response response_;
+  Payloads payloads_;  // none
   std::shared_ptr<Session> session_;
   uint64_t sequence_ = 0;
+  std::optional<PhaseClock> clock_;
 };
 
 // Collects on the session's strand what is to be sent, then sends it from gRPC's threads, while
 // later commands of the session may run: arrays do not change.
-template <class Message>
-class Download : public grpc::ServerWriteReactor<Message> {
+template <class Request>
+class Download : public Call {
  public:
-  Download(const Access& access, grpc::CallbackServerContext* context)
-      : access_(access), context_(context) {}
-
-  void OnWriteDone(bool ok) final { ok ? WriteNext() : this->Finish(grpc::Status::CANCELLED); }
-  void OnDone() final { delete this; }
+  explicit Download(const Access& access) : access_(access) {}
 
  protected:
+  // The request has come: looks at it. May throw.
+  virtual void Check() {}
   virtual void Collect(CommandScope& scope) = 0;
+  // As of Upload.
+  virtual bool IsBrief() const { return false; }
   // The next message; false when all is sent.
-  virtual bool Next(Message& message) = 0;
+  virtual bool Next(grpc::ByteBuffer& message) = 0;
 
-  // For the constructor. `session_id` may throw.
-  void Open(const std::function<std::string()>& session_id) {
-    const grpc::Status status = Guard([&] {
-      session_ = access_.Find(*context_, session_id());
-      PhaseClock clock(access_.metrics());
-      session_->Post([this, clock]() mutable {
-        clock.Ends(Phase::kQueue);
-        Start(clock);
-      });
-    });
-    if (!status.ok()) this->Finish(status);
-  }
+  const Request& request() const { return request_; }
+  // After Check.
+  const Session& session() const { return *session_; }
 
  private:
-  void Start(PhaseClock& clock) {
+  void OnCall(grpc::ByteBuffer& message) final {
     const grpc::Status status = Guard([&] {
-      CommandScope scope(*session_, StopWithCall(*context_, *session_));
-      RunMeasured(scope, clock, [this](CommandScope& in) { Collect(in); });
+      FromBuffer(message, request_);
+      Check();
+      session_ = access_.Find(context(), request_.session_id());
+      clock_.emplace(access_.metrics());
+      session_->Post([this] { Start(); }, 0, [this] { return IsBrief(); });
     });
-    status.ok() ? WriteNext() : this->Finish(status);
+    if (!status.ok()) Finish(status);
+  }
+
+  void OnWritten(bool ok) final { ok ? WriteNext() : Finish(grpc::Status::CANCELLED); }
+
+  void Start() {
+    clock_->Ends(Phase::kQueue);
+    const grpc::Status status = Guard([&] {
+      CommandScope scope(*session_, payloads_, StopWithCall(*this, *session_));
+      RunMeasured(scope, *clock_, [this](CommandScope& in) { Collect(in); });
+    });
+    status.ok() ? WriteNext() : Finish(status);
   }
 
   void WriteNext() {
     session_->Renew();
-    if (!Next(message_)) {
-      this->Finish(grpc::Status::OK);
-      return;
-    }
-    access_.metrics().Sent(Bytes(message_));
-    this->StartWrite(&message_);
+    grpc::ByteBuffer message;
+    if (!Next(message)) return Finish(grpc::Status::OK);
+    access_.metrics().Sent(message.Length());
+    Write(message);
   }
 
   const Access& access_;
-  grpc::CallbackServerContext* const context_;
+  Request request_;
+  Payloads payloads_;  // none
   std::shared_ptr<Session> session_;
-  Message message_;
+  std::optional<PhaseClock> clock_;
 };
 
 }  // namespace gradwire::rpc

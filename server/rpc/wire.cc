@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <initializer_list>
+#include <utility>
 
 #include "backend/on_host.h"
 #include "core/bools.h"
@@ -65,8 +66,8 @@ void CopyTyped(const v1::TensorProto& proto, Tensor& to) {
   }
 }
 
-void CheckStrings(const v1::TensorProto& proto, const TensorSpec& spec) {
-  if (proto.has_raw_data()) {
+void CheckStrings(const v1::TensorProto& proto, const TensorSpec& spec, bool has_raw_data) {
+  if (has_raw_data) {
     throw Error(reason::kInvalidArgument, "strings come in string_data, not in raw_data");
   }
   if (proto.string_data_size() != spec.numel()) {
@@ -93,19 +94,22 @@ AllocateBytes From(Stream& stream) {
 
 TensorSpec DecodeSpec(const v1::TensorSpec& proto) { return SpecOf(proto); }
 
-TensorSpec DecodeSpec(const v1::TensorProto& proto) {
+TensorSpec DecodeSpec(const v1::TensorProto& proto, const Payloads& payloads) {
   const TensorSpec spec = SpecOf(proto);
+  const Pieces* beside = payloads.Beside(proto);
+  const bool has_raw_data = proto.has_raw_data() || beside != nullptr;
   if (proto.data_location() == v1::TensorProto::EXTERNAL) {
     throw Error(reason::kInvalidArgument,
                 "external data is for a program's initializers only: send the array itself "
                 "(raw_data)");
   }
   if (spec.dtype == DType::kString) {
-    CheckStrings(proto, spec);
+    CheckStrings(proto, spec, has_raw_data);
     return spec;
   }
-  if (proto.has_raw_data() && static_cast<int64_t>(proto.raw_data().size()) != spec.bytes()) {
-    WrongSize(spec, static_cast<int64_t>(proto.raw_data().size()), "raw_data");
+  const size_t bytes = beside != nullptr ? BytesIn(*beside) : proto.raw_data().size();
+  if (has_raw_data && static_cast<int64_t>(bytes) != spec.bytes()) {
+    WrongSize(spec, static_cast<int64_t>(bytes), "raw_data");
   }
   return spec;
 }
@@ -128,9 +132,15 @@ Tensor DecodeHost(const v1::TensorProto& proto) {
   return tensor;
 }
 
-Tensor Decode(const v1::TensorProto& proto, Stream& stream) try {
-  const TensorSpec spec = DecodeSpec(proto);
+Tensor Decode(const v1::TensorProto& proto, Stream& stream, const Payloads& payloads) try {
+  const TensorSpec spec = DecodeSpec(proto, payloads);
   if (spec.dtype == DType::kString) return DecodeStrings(proto, spec, From(stream));
+  if (const Pieces* beside = payloads.Beside(proto)) {
+    Tensor host = AllocateTensor(stream.host(), spec);
+    CopyPieces(*beside, host.mutable_data<std::byte>());
+    MakeBoolsValid(host);
+    return FromHost(std::move(host), stream);
+  }
   if (!proto.has_raw_data() || spec.dtype == DType::kBool) {
     return OnDevice(DecodeHost(proto), stream);
   }
@@ -189,9 +199,17 @@ Tensor OnDevice(const Tensor& host, Stream& stream) {
   return tensor;
 }
 
-void EncodeHost(const Tensor& tensor, v1::TensorProto* proto) {
+namespace {
+
+void EncodeType(const Tensor& tensor, v1::TensorProto* proto) {
   proto->set_data_type(static_cast<int>(tensor.dtype()));
   proto->mutable_dims()->Assign(tensor.dims().begin(), tensor.dims().end());
+}
+
+}  // namespace
+
+void EncodeHost(const Tensor& tensor, v1::TensorProto* proto) {
+  EncodeType(tensor, proto);
   if (tensor.dtype() != DType::kString) {
     proto->set_raw_data(tensor.data<char>(), tensor.bytes());
     return;
@@ -201,9 +219,15 @@ void EncodeHost(const Tensor& tensor, v1::TensorProto* proto) {
   }
 }
 
-void Encode(const std::string& name, const Tensor& tensor, Stream& stream, v1::TensorProto* proto) {
-  EncodeHost(OnHost(tensor, stream), proto);
+void Encode(const std::string& name, const Tensor& tensor, Stream& stream, Payloads& payloads,
+            v1::TensorProto* proto) {
+  const Tensor host = OnHost(tensor, stream);
   proto->set_name(name);
+  if (host.dtype() != DType::kString && payloads.Attach(*proto, host)) {
+    EncodeType(host, proto);
+  } else {
+    EncodeHost(host, proto);
+  }
 }
 
 void EncodeInfo(const TensorInfo& info, v1::TensorInfo* proto) {

@@ -18,7 +18,7 @@ from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.testing import Server
 from measure import Metric, Row, row_of, seconds
 from report import Curve, Result
-from rpc import OURS, forward
+from rpc import OURS, RAW, forward
 from setting import RawClient, Setting, resident_bytes
 
 SESSIONS = (1, 10, 100, 1000, 10000)
@@ -90,33 +90,43 @@ def group_of(server: Server, requests: list[pb.ForwardRequest], in_flight: int =
 
 
 def busy_clients(setting: Setting, client: RawClient) -> tuple[list[Row], list[Curve]]:
-    """Small calls of many clients, each with a session and a connection of its own."""
-    with setting.server() as server, gradwire.connect(server.target) as connected:
+    """Small calls of many clients, each with a session and a connection of its own. The raw peer gets as many: what many
+    connections cost gRPC, the kernel, and the client, which has one thread, is no session's doing."""
+    with (
+        setting.server() as server,
+        gradwire.connect(server.target) as connected,
+        setting.raw_server("--reply=60") as raw,
+    ):
         sessions = [connected.session() for _ in range(max(CLIENTS))]
         requests = [forward(session.id) for session in sessions]
+        sides = {f"{OURS}Forward": server, f"{RAW}Unary": raw}
 
-        def take(count: int) -> Mapping[str, float]:
-            found = client("calls", groups=[group_of(server, requests[:count])], seconds=SAMPLE_S)
+        def take(method: str, count: int) -> Mapping[str, float]:
+            group = {**group_of(sides[method], requests[:count]), "method": method}
+            found = client("calls", groups=[group], seconds=SAMPLE_S)
             return {"rate": found["groups"][0]["calls"] / found["seconds"], "p99": found["groups"][0]["p99"]}
 
-        for count in CLIENTS:
-            take(count)
-        rounds = [{count: take(count) for count in CLIENTS} for _ in range(max(3, setting.pairs // 2))]
+        for method in sides:
+            for count in CLIENTS:
+                take(method, count)
+        times = range(max(3, setting.pairs // 2))
+        rounds = [{(method, count): take(method, count) for method in sides for count in CLIENTS} for _ in times]
         for session in sessions:
             session.close()
     client("disconnect")
-    rates = {count: statistics.median(taken[count]["rate"] for taken in rounds) for count in CLIENTS}
-    best = max(rates, key=lambda count: rates[count])
-    pairs = [(taken[HELD_CLIENTS]["rate"], taken[best]["rate"]) for taken in rounds]
-    row = row_of(
-        f"{HELD_CLIENTS} busy clients over the best number", "calls a second", pairs, Metric(0.9, "higher"),
-        f"best with {best}",
-    )  # fmt: skip
-    p99 = [statistics.median(taken[count]["p99"] for taken in rounds) for count in CLIENTS]
-    return [row], [
-        Curve("Forward of 4 floats", CLIENTS, list(rates.values()), "busy clients", "calls a second"),
-        Curve("Forward of 4 floats", CLIENTS, p99, "busy clients", "p99, seconds"),
-    ]
+    rows, curves = [], []
+    for (method, name), held in zip(
+        {f"{OURS}Forward": "Forward of 4 floats", f"{RAW}Unary": "raw gRPC"}.items(), (0.9, None), strict=True
+    ):
+        rates = {count: statistics.median(taken[method, count]["rate"] for taken in rounds) for count in CLIENTS}
+        best = max(rates, key=rates.__getitem__)
+        pairs = [(taken[method, HELD_CLIENTS]["rate"], taken[method, best]["rate"]) for taken in rounds]
+        case = f"{name}: {HELD_CLIENTS} busy clients over the best number"
+        rows.append(row_of(case, "calls a second", pairs, Metric(held, "higher"), f"best with {best}"))
+        p99 = [statistics.median(taken[method, count]["p99"] for taken in rounds) for count in CLIENTS]
+        curves.append(Curve(name, CLIENTS, list(rates.values()), "busy clients", "calls a second"))
+        curves.append(Curve(name, CLIENTS, p99, "busy clients", "p99, seconds"))
+    return rows, curves
 
 
 def fairness(setting: Setting, client: RawClient) -> list[Row]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import threading
 import time
 
+import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -112,6 +114,35 @@ def test_sigterm_drains() -> None:
             thread.join(CALL_S)
             assert len(results) == 1
             assert server.process.wait(CALL_S) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_health_can_be_watched() -> None:
+    """At both listeners."""
+    status = health_pb2.HealthCheckResponse
+    port = free_port()
+    with Server(server_binary(), ["--drain_delay=1s", f"--health_port={port}"]) as server:
+        watched = []
+        for target in (server.target, f"127.0.0.1:{port}"):
+            health = health_pb2_grpc.HealthStub(grpc.insecure_channel(target))  # type: ignore[no-untyped-call]
+            with pytest.raises(grpc.RpcError) as caught:
+                health.Check(health_pb2.HealthCheckRequest(service="unheard-of"), timeout=CALL_S)
+            assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+            unknown = health.Watch(health_pb2.HealthCheckRequest(service="unheard-of"), timeout=CALL_S)
+            assert next(unknown).status == status.SERVICE_UNKNOWN
+            unknown.cancel()
+            watched.append(health.Watch(health_pb2.HealthCheckRequest(), timeout=CALL_S))
+            assert next(watched[-1]).status == status.SERVING
+        server.process.send_signal(signal.SIGTERM)
+        for answers in watched:
+            assert next(answers).status == status.NOT_SERVING
+            answers.cancel()
+        assert server.process.wait(CALL_S) == 0
 
 
 def test_what_does_not_finish_is_cancelled_within_the_grace_period() -> None:

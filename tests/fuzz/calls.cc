@@ -34,8 +34,9 @@ class InProcess {
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service_);
-    builder.experimental().SetInterceptorCreators(rpc::WatchCalls(metrics_, /*log=*/false));
+    threads_ = std::make_unique<rpc::CallThreads>(builder, 1);
     server_ = builder.BuildAndStart();
+    threads_->Start({&service_});
     stub_ = std::make_unique<grpc::GenericStub>(grpc::CreateChannel(
         "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
   }
@@ -84,7 +85,9 @@ class InProcess {
   SessionStore store_{OneBackend(), pool_, {.max_session_bytes = 64 << 20, .max_tensors = 1000}};
   rpc::Metrics metrics_{store_};
   const rpc::Access access_{store_, metrics_, std::nullopt};
-  rpc::Service service_{access_, 64 << 20};
+  const rpc::WatchOptions watch_{metrics_};
+  rpc::Service service_{access_, 64 << 20, nullptr, &watch_};
+  std::unique_ptr<rpc::CallThreads> threads_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<grpc::GenericStub> stub_;
 };

@@ -37,11 +37,12 @@ void Execute(Session& session, v1::RunRequest request) {
     if (Clock::now() > end) throw Error(reason::kDeadlineExceeded, "too slow");
   };
   v1::RunResponse response;
+  rpc::Payloads payloads;
   rpc::ExecuteOnce(session, rpc::PhaseClock(metrics), 0, 0, rpc::RepeatableOf(request, session),
-                   &response, between_ops,
+                   payloads, &response, between_ops,
                    [&](rpc::CommandScope& scope) { rpc::Run(scope, request, &response); });
   Expect(response.results_size() == request.commands_size(), "a command without a result");
-  response.SerializeAsString();
+  payloads.Serialize(response);
 }
 
 void PutKept(Session& session) {

@@ -1,5 +1,8 @@
 // A target for each function that decodes what came over the network or from a file.
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
 #include <memory>
 #include <sstream>
@@ -8,9 +11,11 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/quota.h"
+#include "rpc/array_fields.h"
 #include "rpc/call_ids.h"
 #include "rpc/chunk.h"
 #include "rpc/model.h"
+#include "rpc/payloads.h"
 #include "rpc/tokens.h"
 #include "rpc/wire.h"
 #include "session/safetensors.h"
@@ -56,7 +61,7 @@ void Chunk(std::string_view bytes) {
     rpc::ReadPutChunk(message, header, [&](size_t size) {
       Expect(size <= bytes.size(), "more payload than the message has");
       payload.resize(size);
-      return payload.data();
+      return rpc::Destination{payload.data(), size};
     });
   });
   if (!status.ok()) return;
@@ -69,6 +74,38 @@ void Chunk(std::string_view bytes) {
   Expect(whole.SerializeAsString() == header.SerializeAsString(), "another header");
 }
 
+// With maps in order.
+std::string Canonical(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+// The first byte says how the message is sliced; arrays of a few bytes go beside it.
+void Request(std::string_view bytes) {
+  if (bytes.empty()) return;
+  rpc::Payloads payloads(/*large=*/4);
+  v1::RunRequest request;
+  const grpc::Status status = Handle([&] { payloads.Parse(Sliced(bytes), request); });
+  v1::RunRequest whole;
+  const bool is_one = whole.ParseFromArray(bytes.data() + 1, static_cast<int>(bytes.size() - 1));
+  Expect(status.ok() == is_one, "Protocol Buffers read it otherwise");
+  if (!is_one) return;
+  const std::vector<v1::TensorProto*> arrays = rpc::ArraysIn(request);
+  for (v1::TensorProto* array : arrays) {
+    const rpc::Pieces* pieces = payloads.Beside(*array);
+    if (pieces == nullptr) continue;
+    std::string data(rpc::BytesIn(*pieces), 0);
+    rpc::CopyPieces(*pieces, reinterpret_cast<std::byte*>(data.data()));
+    array->set_raw_data(std::move(data));
+  }
+  Expect(Canonical(request) == Canonical(whole), "another request");
+}
+
 void TensorMessage(std::string_view bytes) {
   v1::TensorProto proto;
   if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
@@ -76,7 +113,7 @@ void TensorMessage(std::string_view bytes) {
   Handle([&] {
     const Tensor tensor = rpc::Decode(proto, memory.stream());
     v1::TensorProto again;
-    rpc::Encode(proto.name(), tensor, memory.stream(), &again);
+    rpc::EncodeHost(tensor, &again);
     const Tensor same = rpc::Decode(again, memory.stream());
     Expect(same.spec() == tensor.spec(), "another spec after a round trip");
     Expect(std::equal(same.data<char>(), same.data<char>() + same.bytes(), tensor.data<char>()),
@@ -153,10 +190,10 @@ void Traceparent(std::string_view bytes) {
   Expect(IsUtf8(all.session) && IsUtf8(all.request), "ids that are not UTF-8");
 }
 
-const bool added = AddTarget("chunk", Chunk) && AddTarget("tensor", TensorMessage) &&
-                   AddTarget("model", Model) && AddTarget("external", ExternalFiles) &&
-                   AddTarget("safetensors", Safetensors) && AddTarget("tokens", TokensFile) &&
-                   AddTarget("traceparent", Traceparent);
+const bool added = AddTarget("chunk", Chunk) && AddTarget("request", Request) &&
+                   AddTarget("tensor", TensorMessage) && AddTarget("model", Model) &&
+                   AddTarget("external", ExternalFiles) && AddTarget("safetensors", Safetensors) &&
+                   AddTarget("tokens", TokensFile) && AddTarget("traceparent", Traceparent);
 
 }  // namespace
 }  // namespace gradwire::fuzz

@@ -11,7 +11,7 @@ import seeds
 
 ROOT = Path(__file__).resolve().parents[2]
 CRASHERS = Path(__file__).resolve().parent / "crashers"
-TARGETS = ("calls", "chunk", "external", "model", "operators", "run", "safetensors", "tensor", "tokens", "traceparent")
+TARGETS = ("calls", "chunk", "external", "model", "operators", "request", "run", "safetensors", "tensor", "tokens", "traceparent")
 TARGET_S = 300
 
 

@@ -175,6 +175,7 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield "traceparent", b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what"
     for request in runs():
         yield "run", request.SerializeToString()
+        yield "request", bytes([draw.randrange(256)]) + request.SerializeToString()
     for _ in range(300):
         yield "operators", draw.randbytes(draw.choice((30, 100, 300)))
     for method, messages in calls():

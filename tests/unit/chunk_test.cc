@@ -40,7 +40,7 @@ TEST(Chunk, PayloadGoesToItsDestinationHoweverItIsSliced) {
     ReadPutChunk(message, header, [&](size_t length) {
       EXPECT_EQ(length, 12u);
       EXPECT_EQ(header.name(), "x");
-      return reinterpret_cast<std::byte*>(payload.data());
+      return Destination{reinterpret_cast<std::byte*>(payload.data()), length};
     });
     EXPECT_EQ(payload, "0123456789ab");
     EXPECT_EQ(header.sequence(), 7u);
@@ -56,7 +56,7 @@ TEST(Chunk, RefusesWhatIsCutShortOrOutOfOrder) {
     return ErrorOf([&] {
       grpc::ByteBuffer message = Sliced(raw, 5);
       v1::PutChunk header;
-      ReadPutChunk(message, header, [&](size_t) { return sink.data(); });
+      ReadPutChunk(message, header, [&](size_t size) { return Destination{sink.data(), size}; });
     });
   };
   EXPECT_EQ(read(bytes), "no error");
@@ -75,9 +75,8 @@ TEST(Chunk, FetchChunksReferToTheTensor) {
   v1::FetchChunk header;
   header.set_name("t");
   header.set_offset(5);
-  const std::span payload(tensor.data<std::byte>() + 5, 99995);
   {
-    const grpc::ByteBuffer message = MakeFetchChunk(header, tensor, payload);
+    const grpc::ByteBuffer message = MakeFetchChunk(header, tensor, 5, 99995);
     EXPECT_EQ(tensor.buffer().use_count(), 2);
     v1::FetchChunk parsed;
     FromBuffer(message, parsed);

@@ -17,6 +17,7 @@
 #include "backend/cpu/copy_box.h"
 #include "backend/quota.h"
 #include "backend/shared_memory.h"
+#include "core/copy.h"
 #include "core/parallel.h"
 
 namespace gradwire {
@@ -91,10 +92,12 @@ class CpuStream : public Stream, public Shareable {
     return std::make_shared<CpuBuffer>(allocator_, quota_, block, bytes, block_size);
   }
   void Upload(const void* host, Buffer& to, size_t bytes) override {
-    if (bytes != 0) std::memcpy(to.data(), host, bytes);
+    CopyBytes(static_cast<std::byte*>(to.data()), static_cast<const std::byte*>(host), bytes,
+              bytes);
   }
   void Download(const Buffer& from, void* host, size_t bytes) override {
-    if (bytes != 0) std::memcpy(host, from.data(), bytes);
+    CopyBytes(static_cast<std::byte*>(host), static_cast<const std::byte*>(from.data()), bytes,
+              bytes);
   }
   void Zero(void* to, size_t bytes) override {
     if (bytes != 0) std::memset(to, 0, bytes);

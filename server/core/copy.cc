@@ -1,0 +1,52 @@
+#include "core/copy.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+namespace gradwire {
+namespace {
+
+#ifdef __SSE2__
+constexpr size_t kLine = 64;
+
+void CopyPast(std::byte* to, const std::byte* from, size_t bytes) {
+  const size_t head = std::min(bytes, (kLine - reinterpret_cast<uintptr_t>(to) % kLine) % kLine);
+  std::memcpy(to, from, head);
+  size_t done = head;
+  for (; done + kLine <= bytes; done += kLine) {
+    const auto* source = reinterpret_cast<const __m128i*>(from + done);
+    auto* target = reinterpret_cast<__m128i*>(to + done);
+    const __m128i a = _mm_loadu_si128(source);
+    const __m128i b = _mm_loadu_si128(source + 1);
+    const __m128i c = _mm_loadu_si128(source + 2);
+    const __m128i d = _mm_loadu_si128(source + 3);
+    _mm_stream_si128(target, a);
+    _mm_stream_si128(target + 1, b);
+    _mm_stream_si128(target + 2, c);
+    _mm_stream_si128(target + 3, d);
+  }
+  _mm_sfence();
+  std::memcpy(to + done, from + done, bytes - done);
+}
+#else
+void CopyPast(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
+#endif
+
+}  // namespace
+
+void CopyBytes(std::byte* to, const std::byte* from, size_t bytes, size_t whole) {
+  constexpr size_t kPastCaches = size_t{4} << 20;
+  if (bytes == 0) return;
+  if (whole >= kPastCaches) {
+    CopyPast(to, from, bytes);
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
+
+}  // namespace gradwire

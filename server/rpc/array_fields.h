@@ -1,0 +1,30 @@
+// Where the arrays of a message are.
+#ifndef GRADWIRE_RPC_ARRAY_FIELDS_H_
+#define GRADWIRE_RPC_ARRAY_FIELDS_H_
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <vector>
+
+#include "gradwire/v1/onnx.pb.h"
+
+namespace gradwire::rpc {
+
+// Of one message type of the API.
+struct ArrayFields {
+  // Fields whose messages are arrays or may hold some, those in nodes left out, by number. A
+  // TensorProto itself has none.
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+
+  // Looked up once for all types.
+  static const ArrayFields& Of(const google::protobuf::Descriptor* type);
+};
+
+// The arrays that travel in a message, those in the attributes of nodes left out, in the order of
+// its fields.
+std::vector<v1::TensorProto*> ArraysIn(google::protobuf::Message& message);
+
+}  // namespace gradwire::rpc
+
+#endif  // GRADWIRE_RPC_ARRAY_FIELDS_H_

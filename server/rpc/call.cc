@@ -1,0 +1,216 @@
+#include "rpc/call.h"
+
+#include <chrono>
+#include <utility>
+
+namespace gradwire::rpc {
+namespace {
+
+using grpc::internal::RpcMethod;
+
+// Calls of a method that wait at a queue: as many may come at once without gRPC having to keep
+// them.
+constexpr int kWaiting = 16;
+
+RpcMethod::RpcType TypeOf(bool client_streams, bool server_streams) {
+  if (client_streams) {
+    return server_streams ? RpcMethod::BIDI_STREAMING : RpcMethod::CLIENT_STREAMING;
+  }
+  return server_streams ? RpcMethod::SERVER_STREAMING : RpcMethod::NORMAL_RPC;
+}
+
+// Of this thread: the queue that it serves, and calls that wait for it to be idle.
+thread_local const grpc::CompletionQueue* served_queue = nullptr;
+thread_local std::vector<Call*> awaiting_idle;
+
+// What is there already.
+grpc::CompletionQueue::NextStatus NextNow(grpc::CompletionQueue& queue, void** tag, bool* ok) {
+  return queue.AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_REALTIME));
+}
+
+// As Next, but it never waits for the network itself.
+bool NextSeldom(grpc::CompletionQueue& queue, void** tag, bool* ok) {
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  while (true) {
+    switch (NextNow(queue, tag, ok)) {
+      case grpc::CompletionQueue::SHUTDOWN:
+        return false;
+      case grpc::CompletionQueue::GOT_EVENT:
+        return true;
+      case grpc::CompletionQueue::TIMEOUT:
+        std::this_thread::sleep_for(kPause);
+    }
+  }
+}
+
+}  // namespace
+
+void Call::Read(grpc::ByteBuffer& message) {
+  pending_.fetch_add(1, std::memory_order_relaxed);
+  stream_.Read(&message, &read_);
+}
+
+void Call::Write(const grpc::ByteBuffer& message) {
+  pending_.fetch_add(1, std::memory_order_relaxed);
+  stream_.Write(message, &written_);
+}
+
+void Call::WriteAhead(const grpc::ByteBuffer& message) {
+  pending_.fetch_add(1, std::memory_order_relaxed);
+  stream_.Write(message, grpc::WriteOptions().set_buffer_hint(), &written_);
+}
+
+bool Call::InQueue() const { return served_queue == queue_; }
+
+void Call::AwaitIdle() {
+  pending_.fetch_add(1, std::memory_order_relaxed);
+  awaiting_idle.push_back(this);
+}
+
+void Call::IsIdle() {
+  OnIdle();
+  Release();
+}
+
+void Call::Finish(const grpc::Status& status) {
+  if (watch_) watch_->Finishes(status);
+  stream_.Finish(status, &finished_);
+}
+
+void Call::FinishWith(const grpc::ByteBuffer& message) {
+  if (watch_) watch_->Finishes(grpc::Status::OK);
+  stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, &finished_);
+}
+
+void Call::Came(bool ok) {
+  if (!ok) {  // the server shuts down
+    delete this;
+    return;
+  }
+  service_->under_way_.fetch_add(1, std::memory_order_relaxed);
+  service_->Wait(method_, *queue_);
+  if (service_->watch_ != nullptr) {
+    watch_.emplace(*service_->watch_, service_->methods_[method_].path, context_.client_metadata());
+    if (request_.Valid()) watch_->Received();
+  }
+  OnCall(request_);
+}
+
+void Call::HasRead(bool ok) {
+  if (ok && watch_) watch_->Received();
+  OnRead(ok);
+  Release();
+}
+
+void Call::HasWritten(bool ok) {
+  OnWritten(ok);
+  Release();
+}
+
+void Call::HasFinished(bool /*ok*/) { Release(); }
+
+// Comes of every call, after its finish or when it is given up.
+void Call::HasEnded(bool /*ok*/) {
+  if (context_.IsCancelled()) {
+    cancelled_.store(true, std::memory_order_relaxed);
+    OnCancelled();
+  }
+  Release();
+}
+
+void Call::Release() {
+  if (pending_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  std::atomic<int>& under_way = service_->under_way_;
+  delete this;
+  under_way.fetch_sub(1, std::memory_order_release);
+}
+
+void CallService::Add(std::string path, bool client_streams, bool server_streams, MakeCall make) {
+  const Method& method = methods_.emplace_back(
+      Method{std::move(path), TypeOf(client_streams, server_streams), std::move(make)});
+  AddMethod(new grpc::internal::RpcServiceMethod(method.path.c_str(), method.type, nullptr));
+  MarkMethodRaw(static_cast<int>(methods_.size()) - 1);
+}
+
+void CallService::Listen(grpc::ServerCompletionQueue& queue) {
+  for (size_t method = 0; method < methods_.size(); ++method) {
+    for (int i = 0; i < kWaiting; ++i) Wait(method, queue);
+  }
+}
+
+// At the server's end, when nothing hurries.
+void CallService::AwaitCalls() const {
+  constexpr auto kPause = std::chrono::milliseconds(1);
+  while (under_way_.load(std::memory_order_acquire) != 0) std::this_thread::sleep_for(kPause);
+}
+
+void CallService::Wait(size_t method, grpc::ServerCompletionQueue& queue) {
+  Call& call = *methods_[method].make().release();  // deletes itself
+  call.service_ = this;
+  call.method_ = method;
+  call.queue_ = &queue;
+  call.context_.AsyncNotifyWhenDone(&call.ended_);
+  const int index = static_cast<int>(method);
+  switch (methods_[method].type) {
+    case RpcMethod::NORMAL_RPC:
+      return RequestAsyncUnary(index, &call.context_, &call.request_, &call.stream_, &queue, &queue,
+                               &call.came_);
+    case RpcMethod::SERVER_STREAMING:
+      return RequestAsyncServerStreaming(index, &call.context_, &call.request_, &call.stream_,
+                                         &queue, &queue, &call.came_);
+    case RpcMethod::CLIENT_STREAMING:
+      return RequestAsyncClientStreaming(index, &call.context_, &call.stream_, &queue, &queue,
+                                         &call.came_);
+    default:
+      return RequestAsyncBidiStreaming(index, &call.context_, &call.stream_, &queue, &queue,
+                                       &call.came_);
+  }
+}
+
+CallThreads::CallThreads(grpc::ServerBuilder& builder, int count) {
+  for (int i = 0; i < count; ++i) queues_.push_back(builder.AddCompletionQueue());
+}
+
+void CallThreads::Start(const std::vector<CallService*>& services, Pace pace) {
+  services_ = services;
+  for (const auto& queue : queues_) {
+    for (CallService* service : services) service->Listen(*queue);
+    threads_.emplace_back([&at = *queue, pace] { Serve(at, pace); });
+  }
+}
+
+void CallThreads::Serve(grpc::CompletionQueue& queue, Pace pace) {
+  constexpr int kMostBeforeIdle = 32;
+  served_queue = &queue;
+  void* tag = nullptr;
+  bool ok = false;
+  const auto proceed = [&] {
+    const auto* step = static_cast<Call::Step*>(tag);
+    (step->call->*step->proceed)(ok);
+  };
+  while (pace == Pace::kAtOnce ? queue.Next(&tag, &ok) : NextSeldom(queue, &tag, &ok)) {
+    proceed();
+    while (!awaiting_idle.empty()) {
+      for (int i = 0; i < kMostBeforeIdle; ++i) {
+        if (NextNow(queue, &tag, &ok) != grpc::CompletionQueue::GOT_EVENT) break;
+        proceed();
+      }
+      for (Call* call : std::exchange(awaiting_idle, {})) call->IsIdle();
+    }
+  }
+}
+
+CallThreads::~CallThreads() {
+  for (const CallService* service : services_) service->AwaitCalls();
+  for (const auto& queue : queues_) queue->Shutdown();
+  for (std::thread& thread : threads_) thread.join();
+  if (!threads_.empty()) return;
+  void* tag = nullptr;
+  bool ok = false;
+  for (const auto& queue : queues_) {
+    while (queue->Next(&tag, &ok)) {
+    }
+  }
+}
+
+}  // namespace gradwire::rpc
