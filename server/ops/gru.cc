@@ -3,6 +3,7 @@
 // where q is (r h) R', or with `linear_before_reset` r (h R' + bias). R has rows for z, r and g.
 #include <fmt/format.h>
 
+#include "core/widest.h"
 #include "graph/flops.h"
 #include "ops/binary_functors.h"
 #include "ops/product.h"
@@ -104,14 +105,18 @@ void GruCpu(KernelContext& k) {
       T* const kept = saved + first * 4 * n;
       r.gates.Multiply(h, n, rows, kept, 4 * n, false);
       if (linear) r.candidate.Multiply(h, n, rows, kept + 2 * n, 4 * n, false);
-      for (int64_t b = 0; b < rows; ++b) {
-        GatesRow(n, linear, fed + (first + b) * 3 * n, bias[0], h + b * n, kept + b * 4 * n);
-      }
+      RunWidest([&] {
+        for (int64_t b = 0; b < rows; ++b) {
+          GatesRow(n, linear, fed + (first + b) * 3 * n, bias[0], h + b * n, kept + b * 4 * n);
+        }
+      });
       if (!linear) r.candidate.Multiply(kept + 2 * n, 4 * n, rows, kept + 3 * n, 4 * n, false);
-      for (int64_t b = 0; b < rows; ++b) {
-        CandidateRow(n, linear, fed + (first + b) * 3 * n, h + b * n, kept + b * 4 * n,
-                     y + (first + b) * n);
-      }
+      RunWidest([&] {
+        for (int64_t b = 0; b < rows; ++b) {
+          CandidateRow(n, linear, fed + (first + b) * 3 * n, h + b * n, kept + b * 4 * n,
+                       y + (first + b) * n);
+        }
+      });
     }
   });
 }

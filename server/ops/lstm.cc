@@ -3,6 +3,7 @@
 // where act is the logistic function for the gates i, o and f, and tanh for the candidate g.
 #include <fmt/format.h>
 
+#include "core/widest.h"
 #include "graph/flops.h"
 #include "ops/binary_functors.h"
 #include "ops/product.h"
@@ -61,10 +62,12 @@ void LstmCpu(KernelContext& k) {
       const T* h_before = steps.Before<T>(step, y, h_initial) + begin * n;
       const T* c_before = steps.Before<T>(step, c, c_initial);
       r.Multiply(h_before, n, end - begin, gates + (first + begin) * 4 * n, 4 * n, false);
-      for (int64_t b = begin; b < end; ++b) {
-        const int64_t at = (first + b) * n;
-        ForwardRow(n, fed + 4 * at, c_before + b * n, gates + 4 * at, c + at, y + at);
-      }
+      RunWidest([&] {
+        for (int64_t b = begin; b < end; ++b) {
+          const int64_t at = (first + b) * n;
+          ForwardRow(n, fed + 4 * at, c_before + b * n, gates + 4 * at, c + at, y + at);
+        }
+      });
     }
   });
 }
@@ -158,19 +161,21 @@ void LstmGradCpu(KernelContext& k) {
     for (int64_t step = steps.length; step-- > 0;) {
       const int64_t first = steps.Time(step) * steps.batch;
       const T* c_before = steps.Before<T>(step, c, c_initial);
-      for (int64_t b = begin; b < end; ++b) {
-        const int64_t row = first + b;
-        RowGrad<T>{.gates = gates + row * 4 * n,
-                   .c = c + row * n,
-                   .c_before = c_before + b * n,
-                   .dy = dy[row],
-                   .dc = dc[row],
-                   .dgates = dgates[row],
-                   .dfed = dfed + row * 4 * n,
-                   .dh_sum = dh_sum + b * n,
-                   .dc_sum = dc_sum + b * n}
-            .Run(n);
-      }
+      RunWidest([&] {
+        for (int64_t b = begin; b < end; ++b) {
+          const int64_t row = first + b;
+          RowGrad<T>{.gates = gates + row * 4 * n,
+                     .c = c + row * n,
+                     .c_before = c_before + b * n,
+                     .dy = dy[row],
+                     .dc = dc[row],
+                     .dgates = dgates[row],
+                     .dfed = dfed + row * 4 * n,
+                     .dh_sum = dh_sum + b * n,
+                     .dc_sum = dc_sum + b * n}
+              .Run(n);
+        }
+      });
       r.Multiply(dfed + (first + begin) * 4 * n, 4 * n, end - begin, dh_sum + begin * n, n, false);
     }
   });

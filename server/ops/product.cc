@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "core/widest.h"
 
 namespace gradwire {
 namespace {
@@ -16,6 +17,8 @@ constexpr int64_t kBlockM = 96;
 constexpr int64_t kBlockN = 1024;
 // Multiplications that are worth a thread's wake-up.
 constexpr int64_t kGrain = 1 << 16;
+// The same where nothing is packed, and threads wait for each other after few rows.
+constexpr int64_t kRowsGrain = 1 << 19;
 
 // A tile of c: kRows x kColumns, a few vectors wide.
 template <class T, int kVectorBytes>
@@ -121,8 +124,7 @@ struct Shape {
 
   static const Shape& Best() {
     static const Shape shape =
-        __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-                __builtin_cpu_supports("avx512vl") != 0
+        HasAvx512()
             ? Shape{Tile<T, 64>::kRows,
                     Tile<T, 64>::kColumns,
                     RunTile512<T>,
@@ -298,7 +300,7 @@ void PackedMatrix<T>::Multiply(const T* a, int64_t a_row, int64_t m, T* c, int64
   if (omp_in_parallel() != 0) {
     run(0, strips);
   } else {
-    ParallelFor(strips, 1 + kGrain / std::max<int64_t>(1, m * k_ * width), run);
+    ParallelFor(strips, 1 + kRowsGrain / std::max<int64_t>(1, m * k_ * width), run);
   }
 }
 

@@ -2,6 +2,7 @@
 // with h the y of the step before, and act tanh or, with `relu`, max(0, .).
 #include <fmt/format.h>
 
+#include "core/widest.h"
 #include "graph/flops.h"
 #include "ops/binary_functors.h"
 #include "ops/product.h"
@@ -37,8 +38,10 @@ void RnnCpu(KernelContext& k, Activation act) {
       const int64_t first = (steps.Time(step) * steps.batch + begin) * n;
       const T* const h = steps.Before<T>(step, y, initial) + begin * n;
       r.Multiply(h, n, end - begin, y + first, n, false);
+      RunWidest([&] {
 #pragma omp simd
-      for (int64_t i = first; i < first + (end - begin) * n; ++i) y[i] = act(fed[i] + y[i]);
+        for (int64_t i = first; i < first + (end - begin) * n; ++i) y[i] = act(fed[i] + y[i]);
+      });
     }
   });
 }

@@ -40,7 +40,7 @@ struct TimeSteps {
   // matrices of hidden x hidden a step multiplies a row. f must not throw.
   template <class F>
   void ForRows(int64_t gates, F&& f) const {
-    constexpr int64_t kFewestRows = 8;
+    constexpr int64_t kFewestRows = 4;
     const int64_t work = length * hidden * gates * (hidden + 8);
     ParallelFor(batch, std::max(kFewestRows, (1 << 15) / std::max<int64_t>(1, work)), f);
   }
