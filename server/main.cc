@@ -85,10 +85,8 @@ ABSL_FLAG(int64_t, max_session_plans, 64,
           "Commands of one session whose plans are kept for when they come again; 0 for none.");
 ABSL_FLAG(bool, fuse_plans, true,
           "Run elementwise operators that follow each other as one when a command comes again.");
-ABSL_FLAG(
-    bool, channels_last, true,
-    "Let images lie with their channels last, as convolutions are fastest, when a command comes "
-    "again.");
+ABSL_FLAG(bool, channels_last, true,
+          "Let images lie as convolutions are fastest when a command comes again.");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
           "How long a session lives without a call, unless it asks otherwise.");
 ABSL_FLAG(absl::Duration, max_lease, absl::Hours(24), "The longest lease that a session may ask.");

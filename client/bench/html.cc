@@ -60,7 +60,8 @@ std::string Plot(const std::string& title, const std::vector<Line>& lines,
   std::string svg =
       absl::StrFormat("<figure><figcaption>%s</figcaption><svg viewBox='0 0 %g %g' role='img'>\n",
                       Escape(title), kWidth, kHeight);
-  for (double y = 0; y <= top * 1.001; y += step) {
+  for (int line = 0; line * step <= top * 1.001; ++line) {
+    const double y = line * step;
     absl::StrAppendFormat(&svg,
                           "<line x1='%g' x2='%g' y1='%.1f' y2='%.1f' class='grid'/>"
                           "<text x='%g' y='%.1f' text-anchor='end'>%g</text>\n",
@@ -96,7 +97,10 @@ std::string OverTime(const json& report, const std::string& title,
     }
   }
   std::vector<std::pair<double, std::string>> ticks;
-  for (double x = 0; x <= end; x += StepFor(end)) ticks.emplace_back(x, absl::StrCat(x, " s"));
+  const double step = StepFor(end);
+  for (int tick = 0; tick * step <= end; ++tick) {
+    ticks.emplace_back(tick * step, absl::StrCat(tick * step, " s"));
+  }
   return Plot(title, lines, ticks);
 }
 

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <string>
 
+#include "absl/strings/numbers.h"
+
 namespace gradwire {
 namespace {
 
@@ -45,7 +47,8 @@ int AvailableCpus() {
   int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
   if (const int quota = CgroupCpus(); quota > 0) cpus = std::min(cpus, quota);
   if (const char* threads = std::getenv("GRADWIRE_THREADS"); threads != nullptr) {
-    if (const int wanted = std::atoi(threads); wanted > 0) cpus = std::min(cpus, wanted);
+    int wanted = 0;
+    if (absl::SimpleAtoi(threads, &wanted) && wanted > 0) cpus = std::min(cpus, wanted);
   }
   return std::max(1, cpus);
 }

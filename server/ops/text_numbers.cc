@@ -75,7 +75,8 @@ std::string FormatFloat(T number) {
   if (std::isinf(wide)) return wide > 0 ? "inf" : "-inf";
   std::string text = Scientific(number);
   const size_t e = text.find('e');
-  const int exponent = std::atoi(text.c_str() + e + 1);
+  int exponent = 0;
+  (void)absl::SimpleAtoi(text.substr(e + 1), &exponent);  // a number that snprintf wrote
   const double size = std::fabs(wide);
   if (size != 0 && (size < 1e-4 || size >= 1e16)) return text;
   const std::string_view sign = text[0] == '-' ? "-" : "";
