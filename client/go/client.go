@@ -71,6 +71,8 @@ type SessionOptions struct {
 	MaxBytes int64
 	// Seed of its random generator.
 	Seed *int64
+	// Whether products of float32 arrays may be computed in TF32, on a GPU.
+	AllowTF32 bool
 	// ID is 128 random bits as 32 hexadecimal digits; "" has the client draw them. Either way a balancer sends this call
 	// already where the session will be. The ID of a session that is open gives that session.
 	ID string
@@ -87,6 +89,7 @@ func (c *Client) OpenSession(ctx context.Context, options SessionOptions) (*Sess
 	}
 	request := &pb.OpenSessionRequest{
 		Device: options.Device, MaxBytes: options.MaxBytes, Seed: options.Seed, SessionId: options.ID,
+		AllowTf32: options.AllowTF32,
 	}
 	if options.Lease != 0 {
 		request.Lease = durationpb.New(options.Lease)

@@ -29,6 +29,12 @@ struct DeviceDescription {
   std::string capability;    // of a GPU: "9.0"
 };
 
+// How exact results need to be; what is not allowed is not done.
+struct Precision {
+  // GPUs may round the factors of float32 products to 10 bits of mantissa (TF32). Sums are float32.
+  bool tf32 = false;
+};
+
 // One session's ordered queue of work on a device, and its account. Not thread-safe but for
 // Allocate: one command of a session runs at a time, while arrays for later ones come in.
 class Stream {
@@ -53,6 +59,13 @@ class Stream {
   // A stream of host memory that books with the same quota: this one where the host reads and
   // writes the device's memory.
   virtual Stream& host() { return *this; }
+
+  const Precision& precision() const { return precision_; }
+  // Of what is queued from now on.
+  void set_precision(const Precision& precision) { precision_ = precision; }
+
+ private:
+  Precision precision_;
 };
 
 // A device. Thread-safe; lives as long as the server.

@@ -78,6 +78,9 @@ struct OpDef {
   // The CUDA kernel, for kDense elements: AddKernel sets it from the .cu of the same stem; or it is
   // host code that works through the Stream alone.
   Kernel cuda = nullptr;
+  // Whether that one computes with 16-bit floats as they are. Elsewhere a call with such inputs
+  // becomes one of float32 between two casts.
+  bool cuda_halves = false;
   Decompose decompose = nullptr;  // used on a device without a kernel, or for its derivative
   Vjp vjp = nullptr;
   Saves saves = kSaveNothing;
@@ -102,8 +105,9 @@ class Registry {
   bool Add(OpDef op);
   // Gives a registered row its kernel on another device. Kernels are added after all rows: from a
   // library loaded at run time.
+  // `halves`: see OpDef.
   bool AddKernel(std::string_view domain, std::string_view name, int since, DeviceType device,
-                 Kernel kernel);
+                 Kernel kernel, bool halves = false);
   // The newest row not above `version`; nullptr when there is none. "ai.onnx" is "".
   const OpDef* Find(std::string_view domain, std::string_view name, int64_t version) const;
   // Like Find with the newest version; throws OP_UNSUPPORTED.
@@ -125,6 +129,10 @@ inline Kernel KernelOn(const OpDef& op, DeviceType device) {
 // The element types of arrays that kernels of a device compute with.
 inline DTypeSet TypesOn(DeviceType device) {
   return device == DeviceType::kCuda ? kDense : kAnyType;
+}
+// The element types of calls that the row takes on a device as they are.
+inline DTypeSet TypesOf(const OpDef& op, DeviceType device) {
+  return device == DeviceType::kCuda && op.cuda_halves ? op.types | kHalves : op.types;
 }
 // Whether the row becomes a node on a device, and not nodes of its decomposition. Without a kernel
 // there, or for arrays of other types than the device's, the node is computed on the host.

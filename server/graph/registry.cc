@@ -54,10 +54,11 @@ bool Registry::Add(OpDef op) {
 }
 
 bool Registry::AddKernel(std::string_view domain, std::string_view name, int since,
-                         DeviceType device, Kernel kernel) {
+                         DeviceType device, Kernel kernel, bool halves) {
   for (OpDef& op : Table()[{domain, name}]) {
     if (op.since != since) continue;
     (device == DeviceType::kCuda ? op.cuda : op.cpu) = kernel;
+    op.cuda_halves = op.cuda_halves || (halves && device == DeviceType::kCuda);
     return true;
   }
   return false;

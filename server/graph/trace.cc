@@ -62,11 +62,19 @@ void CheckOtherTypes(const OpDef& op, const Values& inputs) {
   }
 }
 
-// Whether a 16-bit float call is to be computed in float32.
+// Whether a 16-bit float call is to be computed in float32: also where types are mixed.
 bool NeedsWidening(const OpDef& op, const Values& inputs) {
-  return std::any_of(inputs.begin(), inputs.end(),
-                     [&](const Value& v) { return v && kHalves.Contains(v.dtype()); }) &&
-         op.types.Contains(DType::kFloat32) && !op.types.Contains(DType::kFloat16);
+  const auto all = [&](const auto& test) {
+    return std::all_of(inputs.begin(), inputs.end(), [&](const Value& v) { return !v || test(v); });
+  };
+  if (!op.types.Contains(DType::kFloat32) || op.types.Contains(DType::kFloat16) ||
+      all([](const Value& v) { return !kHalves.Contains(v.dtype()); })) {
+    return false;
+  }
+  const bool alike =
+      inputs[0] && all([&](const Value& v) { return v.dtype() == inputs[0].dtype(); });
+  const DeviceType device = Trace::Current().stream().device().type;
+  return !alike || !TypesOf(op, device).Contains(DType::kFloat16);
 }
 
 Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
@@ -139,7 +147,8 @@ Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_o
     CheckSpec(spec);
     if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
   }
-  if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
+  const DTypeSet types = TypesOf(op, trace.stream().device().type);
+  if (!types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
   return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }
 

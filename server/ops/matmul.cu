@@ -9,7 +9,11 @@
 namespace gradwire::cuda {
 namespace {
 
-// Of types that cuBLAS does not multiply, and of no columns: one thread an element.
+// What cuBLAS multiplies.
+template <class T>
+constexpr bool kIsFloat = (kFloats | kHalves).Contains(DTypeOf<T>());
+
+// Integers, and empty sums: one thread an element.
 template <class T>
 struct Dot {
   const T* a;
@@ -23,10 +27,10 @@ struct Dot {
   GRADWIRE_FN void operator()(int64_t i) const {
     const int64_t column = i % n;
     const int64_t row = i / n % rows;
-    fn::Wrapping<T> sum = bias != nullptr ? bias[column] : T(0);
+    using Sum = std::conditional_t<std::is_integral_v<T>, fn::Wrapping<T>, double>;
+    Sum sum = bias != nullptr ? Sum(bias[column]) : Sum(0);
     for (int64_t j = 0; j < k; ++j) {
-      sum += fn::Wrapping<T>(a[row * a_row + j * a_column]) *
-             fn::Wrapping<T>(b[j * b_row + column * b_column]);
+      sum += Sum(a[row * a_row + j * a_column]) * Sum(b[j * b_row + column * b_column]);
     }
     c[i] = static_cast<T>(sum);
   }
@@ -77,9 +81,9 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
   const T* b = context.in<T>(1) + run.b * p.k * p.n;
   const T* bias = context.has(2) ? context.in<T>(2) : nullptr;
   T* const c = context.out<T>(0) + run.first * p.m * p.n;
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (kIsFloat<T>) {
     if (p.k != 0) {
-      const bool fused = std::is_same_v<T, float>;
+      constexpr bool kFused = !std::is_same_v<T, double>;
       Multiply(context.stream(), {.dtype = DTypeOf<T>(),
                                   .m = p.m,
                                   .n = p.n,
@@ -93,8 +97,9 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
                                   .a_step = run.a_step * p.m * p.k,
                                   .b_step = run.b_step * p.k * p.n,
                                   .c_step = p.m * p.n,
-                                  .bias = fused ? bias : nullptr});
-      if (bias != nullptr && !fused) {
+                                  .bias = kFused ? bias : nullptr});
+      if constexpr (!kFused) {
+        if (bias == nullptr) return;
         ForEach(context.stream(), run.count * p.m * p.n, AddBias<T>{bias, c, p.n});
       }
       return;
@@ -115,13 +120,13 @@ void MatMulKernel(KernelContext& context) {
   problem.Fold();
   const std::vector<Run> runs = RunsOf(MatMulProblem::Places(problem.a_batch, problem.batch),
                                        MatMulProblem::Places(problem.b_batch, problem.batch));
-  using Types = TypeList<float, double, int32_t, int64_t, uint32_t, uint64_t>;
+  using Types = TypeList<float, double, Float16, BFloat16, int32_t, int64_t, uint32_t, uint64_t>;
   Dispatch(Types{}, context.output(0).dtype(), [&]<class T>() {
     for (const Run& run : runs) MultiplyRun<T>(context, problem, run);
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel, true);
 
 }  // namespace
 }  // namespace gradwire::cuda

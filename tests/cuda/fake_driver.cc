@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -15,6 +16,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/sort.h"
+#include "core/dtype.h"
 #include "core/error.h"
 
 namespace gradwire {
@@ -235,8 +237,14 @@ void RunInQueue(Stream& stream, std::function<void()> work) {
 
 namespace {
 
-template <class T>
-void MultiplyLoops(const MatrixProduct& p) {
+// As a GPU rounds what it multiplies in TF32: to the nearest of 10 bits of mantissa.
+float ToTf32(float x) {
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & ~0x1fffu);
+}
+
+// Factors are rounded by `factor`.
+template <class T, class Factor>
+void MultiplyLoops(const MatrixProduct& p, const Factor& factor) {
   for (int64_t i = 0; i < p.count * p.m * p.n; ++i) {
     const int64_t batch = i / (p.m * p.n);
     const int64_t row = i / p.n % p.m;
@@ -247,8 +255,8 @@ void MultiplyLoops(const MatrixProduct& p) {
     double sum = p.accumulate ? static_cast<double>(*c) : 0;
     if (p.bias != nullptr) sum += static_cast<double>(static_cast<const T*>(p.bias)[column]);
     for (int64_t k = 0; k < p.k; ++k) {
-      sum += static_cast<double>(a[p.transpose_a ? k * p.m + row : row * p.k + k]) *
-             static_cast<double>(b[p.transpose_b ? column * p.k + k : k * p.n + column]);
+      sum += static_cast<double>(factor(a[p.transpose_a ? k * p.m + row : row * p.k + k])) *
+             static_cast<double>(factor(b[p.transpose_b ? column * p.k + k : k * p.n + column]));
     }
     *c = static_cast<T>(sum);
   }
@@ -271,9 +279,10 @@ void SortPairs(Stream& stream, int64_t n, const int64_t* keys, int64_t* sorted_k
 }
 
 void Multiply(Stream& stream, const MatrixProduct& product) {
-  RunInQueue(stream, [product] {
-    product.dtype == DType::kFloat32 ? MultiplyLoops<float>(product)
-                                     : MultiplyLoops<double>(product);
+  RunInQueue(stream, [product, tf32 = stream.precision().tf32] {
+    if (tf32 && product.dtype == DType::kFloat32) return MultiplyLoops<float>(product, ToTf32);
+    Dispatch(TypeList<float, double, Float16, BFloat16>{}, product.dtype,
+             [&]<class T>() { MultiplyLoops<T>(product, [](T x) { return x; }); });
   });
 }
 

@@ -95,6 +95,37 @@ TEST_F(CudaSessionTest, AnIndexOutOfRangeIsRefusedByItsValue) {
   EXPECT_THAT(bench_.Read(Call("Gather", {x, good})), ElementsAre(1, 1));
 }
 
+TEST_F(CudaSessionTest, ProductsAreExactUnlessTheSessionAllowsTf32) {
+  const double fine = 1 + 0x1p-12;
+  const auto product = [&] {
+    const Value x = bench_.Make({1, 1}, {fine}, DType::kFloat32);
+    return bench_.Read(MatMul(x, bench_.Make({1, 1}, {1}, DType::kFloat32)))[0];
+  };
+  EXPECT_EQ(product(), fine);
+  bench_.stream().set_precision({.tf32 = true});
+  EXPECT_EQ(product(), 1);
+}
+
+TEST_F(CudaSessionTest, ProductsOfHalvesNeedNoCasts) {
+  for (const DType half : {DType::kFloat16, DType::kBfloat16}) {
+    const Value x = bench_.Make({1, 3}, {1, 2, 0.5}, half, /*leaf=*/true);
+    const Value w = bench_.Make({3, 2}, {1, -1, 2, 0, 0, 4}, half, /*leaf=*/true);
+    const Value y = MatMul(x, w);
+    EXPECT_EQ(y.dtype(), half);
+    EXPECT_EQ(y.node()->op().name, "MatMul");
+    EXPECT_EQ(y.node()->inputs()[0].slot(), x.slot());
+    EXPECT_THAT(bench_.Read(y), ElementsAre(5, 1));
+    // Of different types: in float32, and back.
+    EXPECT_EQ(Call("gradwire::MatMul", {x, Cast(w, DType::kFloat32)}).node()->op().name, "Cast");
+  }
+}
+
+TEST_F(CudaSessionTest, SumsOfHalvesAreRoundedOnce) {
+  const Value ones = bench_.Make({1, 600}, std::vector<double>(600, 1), DType::kBfloat16);
+  const Value y = Call("gradwire::MatMul", {ones, Transpose(ones, {1, 0})});
+  EXPECT_THAT(bench_.Read(y), ElementsAre(600));  // past 256, bfloat16 cannot count in ones
+}
+
 // Every other operator has a CUDA kernel, or a decomposition into such. Rows leave this list, none
 // comes to it.
 TEST(CudaRegistryTest, TheseAreLeftToTheHost) {

@@ -96,13 +96,13 @@ uint32_t AlignmentOf(const void* data) {
 // All that the choice of an algorithm depends on: what is asked for, by which GPU, and where the
 // operands are, in cuBLASLt's order, b and a, and c.
 using Alignments = std::array<uint32_t, 3>;
-using PlanKey = std::tuple<int, DType, std::array<int64_t, 7>, std::array<bool, 4>, Alignments>;
+using PlanKey = std::tuple<int, DType, std::array<int64_t, 7>, std::array<bool, 5>, Alignments>;
 
-PlanKey KeyOf(int gpu, const MatrixProduct& p) {
+PlanKey KeyOf(int gpu, const MatrixProduct& p, bool tf32) {
   return {gpu,
           p.dtype,
           {p.m, p.n, p.k, p.count, p.a_step, p.b_step, p.c_step},
-          {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate},
+          {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate, tf32},
           {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c)}};
 }
 
@@ -142,6 +142,8 @@ void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
         cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
   };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+  // Parts of a sum are not rounded to 16 bits.
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[0]);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[1]);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
@@ -165,6 +167,19 @@ cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Operation& o, size_t 
   return result.algo;
 }
 
+cudaDataType_t TypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return CUDA_R_64F;
+    case DType::kFloat16:
+      return CUDA_R_16F;
+    case DType::kBfloat16:
+      return CUDA_R_16BF;
+    default:
+      return CUDA_R_32F;
+  }
+}
+
 size_t WorkspaceFor(const MatrixProduct& p) {
   const double products = double(p.m) * double(p.n) * double(p.k) * double(p.count);
   return products < kManyProducts ? kSmallWorkspace : kLargeWorkspace;
@@ -177,8 +192,12 @@ void Multiply(Stream& stream, const MatrixProduct& p) {
   const cudaStream_t queue = QueueOf(stream);
   const cublasLtHandle_t handle = Handle();
   const bool wide = p.dtype == DType::kFloat64;
-  const cudaDataType_t type = wide ? CUDA_R_64F : CUDA_R_32F;
-  Operation o{Description(wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, type),
+  const bool tf32 = p.dtype == DType::kFloat32 && stream.precision().tf32;
+  const cudaDataType_t type = TypeOf(p.dtype);
+  const cublasComputeType_t compute = wide   ? CUBLAS_COMPUTE_64F
+                                      : tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                             : CUBLAS_COMPUTE_32F;
+  Operation o{Description(compute, wide ? CUDA_R_64F : CUDA_R_32F),
               Layout(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
               Layout(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
               Layout(type, p.n, p.m, p.count, p.c_step)};
@@ -191,7 +210,7 @@ void Multiply(Stream& stream, const MatrixProduct& p) {
   const size_t workspace = WorkspaceFor(p);
   int gpu = 0;
   GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));
-  const PlanKey key = KeyOf(gpu, p);
+  const PlanKey key = KeyOf(gpu, p, tf32);
   const cublasLtMatmulAlgo_t algorithm = Plans::Global().Get(
       key, [&] { return Choose(handle, o, workspace, std::get<Alignments>(key)); });
   const BufferPtr scratch = stream.Allocate(workspace);
