@@ -1,0 +1,22 @@
+# Sourced by scripts/test_cuda.sh and scripts/bench_cuda.sh: unpacks what scripts/cuda_bundle.sh packed, and says where
+# CUDA's libraries are. Ends the script where there is no GPU, or nothing was packed.
+work=build/cuda-check
+if ! nvidia-smi -L >/dev/null 2>&1; then
+  echo 'cuda: not run, no device'
+  exit 0
+fi
+fail() {
+  echo "$1"
+  echo 'cuda: 0 passed, 1 failed'
+  exit 1
+}
+if [ -f $work.tar.xz ]; then
+  rm -rf $work
+  xz -dc $work.tar.xz | tar -C build -xf -
+fi
+[ -x $work/gradwire_op_tests ] || fail "$work.tar.xz is missing: make cuda-bundle, where the packages are"
+# cuBLASLt may be a part of the toolkit, or of a Python environment.
+blas=$(ldconfig -p | awk '/libcublasLt\.so\.13/ {print $NF; exit}')
+[ -n "$blas" ] || blas=$(find /usr/local/cuda*/ /usr/lib /opt /usr/local/lib -name 'libcublasLt.so.13' 2>/dev/null | head -1)
+[ -n "$blas" ] || fail 'no libcublasLt.so.13'
+libraries="$PWD/$work/lib:$(dirname "$blas")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
