@@ -15,8 +15,16 @@ if [ -f $work.tar.xz ]; then
   xz -dc $work.tar.xz | tar -C build -xf -
 fi
 [ -x $work/gradwire_op_tests ] || fail "$work.tar.xz is missing: make cuda-bundle, where the packages are"
-# cuBLASLt may be a part of the toolkit, or of a Python environment.
-blas=$(ldconfig -p | awk '/libcublasLt\.so\.13/ {print $NF; exit}')
-[ -n "$blas" ] || blas=$(find /usr/local/cuda*/ /usr/lib /opt /usr/local/lib -name 'libcublasLt.so.13' 2>/dev/null | head -1)
-[ -n "$blas" ] || fail 'no libcublasLt.so.13'
-libraries="$PWD/$work/lib:$(dirname "$blas")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+# CUDA's libraries may be a part of the toolkit, or of a Python environment.
+folder_of() {
+  found=$(ldconfig -p | awk -v name="$1" '$1 == name {print $NF; exit}')
+  [ -n "$found" ] || found=$(find /usr/local/cuda*/ /usr/lib /opt /usr/local/lib -name "$1" 2>/dev/null | head -1)
+  [ -z "$found" ] || dirname "$found"
+}
+libraries="$PWD/$work/lib"
+for name in libcublasLt.so.13 libcudnn.so.9; do
+  folder=$(folder_of $name)
+  [ -n "$folder" ] || echo "no $name"
+  libraries="$libraries${folder:+:$folder}"
+done
+libraries="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -13,6 +13,7 @@
 
 #include "backend/cpu/copy_box.h"
 #include "backend/cuda/blas.h"
+#include "backend/cuda/convolution.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/sort.h"
@@ -277,6 +278,8 @@ void SortPairs(Stream& stream, int64_t n, const int64_t* keys, int64_t* sorted_k
     }
   });
 }
+
+bool Convolve(Stream&, const Convolution&, const ConvolutionArrays&) { return false; }
 
 void Multiply(Stream& stream, const MatrixProduct& product) {
   RunInQueue(stream, [product, tf32 = stream.precision().tf32] {
