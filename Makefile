@@ -61,7 +61,7 @@ run: build  ## serve until Ctrl-C
 
 test:  ## everything; ends with 'N passed, N failed'
 	@$(MAKE) -s --no-print-directory setup stubs build/clients.stamp build/deploy.stamp || { echo '0 passed, 1 failed'; exit 1; }
-	@$(TEST) build tools lint unit ops cuda e2e fuzz onnx random gradients clients deploy
+	@$(TEST) build tools lint unit ops cuda nvcc e2e fuzz onnx random gradients clients deploy
 
 test-unit: stubs  ## C++ unit tests
 	@$(TEST) build unit

@@ -60,7 +60,7 @@ void RequireUtf8(std::string_view text, std::string_view what) {
 }
 
 void RequireStringDevice(Device device) {
-  if (device.type == DeviceType::kCpu) return;
+  if (HasStrings(device.type)) return;
   throw Error(
       reason::kOpUnsupported,
       fmt::format("arrays of strings are had on the device cpu only, this is {}", device.name()));

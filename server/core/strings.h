@@ -43,6 +43,7 @@ void HoldPools(const Tensor& from, Tensor& to);
 // Throws INVALID_ARGUMENT naming `what` unless the text is UTF-8.
 void RequireUtf8(std::string_view text, std::string_view what);
 
+inline bool HasStrings(DeviceType device) { return device == DeviceType::kCpu; }
 // Throws OP_UNSUPPORTED unless the device is one that has arrays of strings.
 void RequireStringDevice(Device device);
 

@@ -8,6 +8,7 @@
 #include "backend/quota.h"
 #include "core/error.h"
 #include "core/strings.h"
+#include "exec/chain.h"
 #include "exec/host_fallback.h"
 #include "exec/op_times.h"
 #include "graph/anomaly.h"
@@ -113,6 +114,27 @@ void Placed(const OpDef& op, const Origin& origin, const Run& run) {
   }
 }
 
+Tensors RunOperator(const PlanStep& step, const Tensors& inputs, Stream& stream) {
+  const OpRun run{*step.op, step.kernel, step.attributes, stream};
+  return run(
+      inputs, step.outputs.size(), [&](size_t i) -> const TensorSpec& { return step.specs[i]; },
+      [&](size_t i) { return step.last_use[i] && inputs[i].buffer().use_count() == 1; });
+}
+
+Tensors RunLinks(const PlanStep& step, const Tensors& inputs, Stream& stream) {
+  Tensors outputs;
+  for (size_t i = 0; i < step.outputs.size(); ++i) {
+    const std::vector<size_t>& donors = step.chain->donors[i];
+    const auto donor = std::find_if(donors.begin(), donors.end(), [&](size_t k) {
+      return step.last_use[k] && inputs[k].buffer().use_count() == 1;
+    });
+    outputs.push_back(donor != donors.end() ? Tensor(step.specs[i], inputs[*donor].buffer())
+                                            : AllocateTensor(stream, step.specs[i]));
+  }
+  RunChain(*step.chain, inputs, std::span(outputs.data(), outputs.size()));
+  return outputs;
+}
+
 void RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream) {
   Tensors inputs;
   for (size_t i = 0; i < step.inputs.size(); ++i) {
@@ -123,10 +145,8 @@ void RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream) 
     Tensor& array = arrays[static_cast<size_t>(step.inputs[i])];
     inputs.push_back(step.last_use[i] ? std::move(array) : array);
   }
-  const OpRun run{*step.op, step.kernel, step.attributes, stream};
-  Tensors outputs = run(
-      inputs, step.outputs.size(), [&](size_t i) -> const TensorSpec& { return step.specs[i]; },
-      [&](size_t i) { return step.last_use[i] && inputs[i].buffer().use_count() == 1; });
+  Tensors outputs =
+      step.chain != nullptr ? RunLinks(step, inputs, stream) : RunOperator(step, inputs, stream);
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (step.outputs[i] != kNoArray) {
       arrays[static_cast<size_t>(step.outputs[i])] = std::move(outputs[i]);
@@ -142,8 +162,9 @@ void Executor::Evaluate(std::span<const Value> values) {
   for (NodePtr& node : schedule) {
     between_ops_();
     const Profile::Scope recorded(profile_, *node);
-    Placed(node->op(), node->origin(), [&] { clock.Measure(node->op(), [&] { Run(*node); }); });
+    Placed(node->op(), node->origin(), [&] { Run(*node); });
     if (profile_ != nullptr) stream_.Synchronize();  // or the record were of queueing
+    clock.Ran(node->op());
     node.reset();
   }
 }
@@ -176,8 +197,12 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
   OpClock clock;
   for (const PlanStep& step : plan.steps) {
     between_ops_();
-    Placed(*step.op, step.origin,
-           [&] { clock.Measure(*step.op, [&] { RunStep(step, arrays, stream_); }); });
+    Placed(*step.op, step.origin, [&] { RunStep(step, arrays, stream_); });
+    if (step.chain != nullptr) {
+      clock.Ran(step.chain->ops);
+    } else {
+      clock.Ran(*step.op);
+    }
   }
 }
 
@@ -185,7 +210,7 @@ NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {
   Folding folding = SplitConstant(plan, constants);
   if (folding.bytes > MaxFoldedBytes(*stream_.quota()) || folding.constant.steps.empty())
     return constants;
-  std::vector<Tensor> arrays(static_cast<size_t>(plan.arrays));
+  std::vector<Tensor> arrays(plan.specs.size());
   for (const auto& [number, tensor] : constants) arrays[static_cast<size_t>(number)] = tensor;
   try {
     Run(folding.constant, arrays);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -40,17 +41,28 @@ class OpClock {
   OpClock(const OpClock&) = delete;
   OpClock& operator=(const OpClock&) = delete;
 
-  // Calls `run`, which runs `op`.
-  template <class Run>
-  void Measure(const OpDef& op, const Run& run) {
-    run();
-    const auto now = std::chrono::steady_clock::now();
-    OpTime& entry = times_[&op];
-    entry.time += now - std::exchange(last_, now);
-    ++entry.runs;
+  // Since the call before, `op` ran.
+  void Ran(const OpDef& op) { Add(op, 1, Lap()); }
+  // A chain of such operators, each so many times: the links share its time evenly.
+  void Ran(std::span<const std::pair<const OpDef*, int>> ops) {
+    const auto time = Lap();
+    int links = 0;
+    for (const auto& [op, count] : ops) links += count;
+    for (const auto& [op, count] : ops) Add(*op, count, time * count / links);
   }
 
  private:
+  std::chrono::steady_clock::duration Lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return now - std::exchange(last_, now);
+  }
+
+  void Add(const OpDef& op, int runs, std::chrono::steady_clock::duration time) {
+    OpTime& entry = times_[&op];
+    entry.runs += runs;
+    entry.time += time;
+  }
+
   OpTimes::Map times_;
   // When the operator before ended: reading the clock costs as much as a tiny operator.
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();

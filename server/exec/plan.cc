@@ -29,6 +29,7 @@ int PlanBuilder::NumberOf(const SlotPtr& slot) {
   const auto [entry, is_new] = numbers_.try_emplace(slot.get(), static_cast<int>(slots_.size()));
   if (is_new) {
     slots_.push_back(slot);
+    plan_.specs.push_back(slot->spec);
     made_.push_back(false);
     kept_.push_back(false);
   }
@@ -50,13 +51,22 @@ std::vector<std::pair<SlotPtr, int>> PlanBuilder::Given() const {
 }
 
 Plan PlanBuilder::Build() {
-  std::vector<bool> wanted = kept_;
-  for (size_t s = plan_.steps.size(); s-- > 0;) {
-    PlanStep& step = plan_.steps[s];
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    if (kept_[i]) plan_.kept.push_back(static_cast<int>(i));
+  }
+  MarkLastUses(plan_);
+  return std::move(plan_);
+}
+
+void MarkLastUses(Plan& plan) {
+  std::vector<bool> wanted(plan.specs.size(), false);
+  for (const int array : plan.kept) wanted[static_cast<size_t>(array)] = true;
+  for (size_t s = plan.steps.size(); s-- > 0;) {
+    PlanStep& step = plan.steps[s];
     for (int& output : step.outputs) {
-      if (!wanted[static_cast<size_t>(output)]) output = kNoArray;
+      if (output != kNoArray && !wanted[static_cast<size_t>(output)]) output = kNoArray;
     }
-    step.last_use.resize(step.inputs.size(), false);
+    step.last_use.assign(step.inputs.size(), false);
     for (size_t i = step.inputs.size(); i-- > 0;) {
       if (step.inputs[i] == kNoArray) continue;
       std::vector<bool>::reference later = wanted[static_cast<size_t>(step.inputs[i])];
@@ -64,18 +74,13 @@ Plan PlanBuilder::Build() {
       later = true;
     }
   }
-  plan_.arrays = static_cast<int>(slots_.size());
-  for (size_t i = 0; i < kept_.size(); ++i) {
-    if (kept_[i]) plan_.kept.push_back(static_cast<int>(i));
-  }
-  return std::move(plan_);
 }
 
 Folding SplitConstant(const Plan& plan, const NumberedTensors& constants) {
   Folding folding;
-  folding.constant.arrays = folding.rest.arrays = plan.arrays;
+  folding.constant.specs = folding.rest.specs = plan.specs;
   folding.rest.kept = plan.kept;
-  std::vector<bool> constant(static_cast<size_t>(plan.arrays)), needed(constant.size());
+  std::vector<bool> constant(plan.specs.size()), needed(constant.size());
   for (const auto& [number, tensor] : constants) constant[static_cast<size_t>(number)] = true;
   for (const PlanStep& step : plan.steps) {
     const bool folds = std::all_of(step.inputs.begin(), step.inputs.end(), [&](int input) {

@@ -3,7 +3,7 @@
 #ifndef GRADWIRE_EXEC_PLAN_H_
 #define GRADWIRE_EXEC_PLAN_H_
 
-#include <span>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -13,12 +13,16 @@
 
 namespace gradwire {
 
+struct Chain;  // exec/chain.h
+
 // Numbers of arrays. Those that no step makes are given to Executor::Run.
 inline constexpr int kNoArray = -1;
 
+// An operator's call, or those of a chain.
 struct PlanStep {
-  const OpDef* op = nullptr;
-  Kernel kernel = nullptr;  // null for an alias, and for what is left to the host
+  const OpDef* op = nullptr;  // the chain's first
+  Kernel kernel = nullptr;    // null for an alias, and for what is left to the host
+  std::shared_ptr<const Chain> chain;
   Attributes attributes;
   absl::InlinedVector<int, 3> inputs;  // kNoArray where one was left out
   // Whether the step is the last that reads the input's array, and nobody wants it afterwards.
@@ -32,9 +36,12 @@ using NumberedTensors = std::vector<std::pair<int, Tensor>>;
 
 struct Plan {
   std::vector<PlanStep> steps;
-  int arrays = 0;
-  std::vector<int> kept;  // arrays that are wanted afterwards
+  std::vector<TensorSpec> specs;  // by number
+  std::vector<int> kept;          // arrays that are wanted afterwards
 };
+
+// Says anew which steps are the last to read an array, and which outputs nobody reads.
+void MarkLastUses(Plan& plan);
 
 // A plan in two: steps that depend on constants only, and the rest.
 struct Folding {

@@ -16,6 +16,7 @@
 
 #include "core/attributes.h"
 #include "core/dtype.h"
+#include "graph/loop.h"
 #include "graph/node.h"
 #include "graph/value.h"
 
@@ -95,6 +96,9 @@ struct OpDef {
   // The kernel may write output 0 into an input's buffer of the same byte size: it reads element i
   // of each such input before it writes element i of the output.
   bool in_place = false;
+  // Of an elementwise operator with one output: what its CPU kernel runs, so that such operators
+  // can run as one. Null, or without a loop for some types: it runs alone.
+  LoopOf loop = nullptr;
 };
 
 // All operators, filled before main() by the rows in server/ops/. Read-only afterwards.

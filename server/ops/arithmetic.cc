@@ -40,15 +40,13 @@ OpDef LegacyRow(std::string_view name) {
 
 template <class F>
 OpDef Row(std::string_view name, Vjp vjp, Saves saves) {
-  return {.name = name,
-          .since = 7,
-          .inputs = 2,
-          .types = kNumbers,
-          .infer = BroadcastOfInputs,
-          .cpu = BinaryKernel<F, NumberTypes>,
-          .vjp = vjp,
-          .saves = saves,
-          .in_place = true};
+  return Elementwise<BinaryLoop<F, NumberTypes>>({.name = name,
+                                                  .since = 7,
+                                                  .inputs = 2,
+                                                  .types = kNumbers,
+                                                  .infer = BroadcastOfInputs,
+                                                  .vjp = vjp,
+                                                  .saves = saves});
 }
 
 GRADWIRE_OP(LegacyRow("Add"));
@@ -59,13 +57,11 @@ GRADWIRE_OP(Row<fn::Add>("Add", AddVjp, kSaveNothing));
 GRADWIRE_OP(Row<fn::Sub>("Sub", SubVjp, kSaveNothing));
 GRADWIRE_OP(Row<fn::Mul>("Mul", MulVjp, kSaveInputs));
 GRADWIRE_OP(Row<fn::Div>("Div", DivVjp, kSaveInputs));
-GRADWIRE_OP({.name = "Neg",
-             .types = kFloats | kSignedInts,
-             .attributes = {"consumed_inputs"},
-             .infer = SameAsInput,
-             .cpu = UnaryKernel<fn::Neg, SignedTypes>,
-             .vjp = NegVjp,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::Neg, SignedTypes>>({.name = "Neg",
+                                                          .types = kFloats | kSignedInts,
+                                                          .attributes = {"consumed_inputs"},
+                                                          .infer = SameAsInput,
+                                                          .vjp = NegVjp}));
 
 GRADWIRE_FLOPS("", "Add", OnePerElement);
 GRADWIRE_FLOPS("", "Sub", OnePerElement);

@@ -148,6 +148,21 @@ void CastToStrings(KernelContext& context) {
   FillStrings(texts, [&](size_t bytes) { return context.Scratch(bytes); }, context.output(0));
 }
 
+template <class From, class To>
+void CastRun(const LoopCall& call) {
+  MapRun(call.in<From>(0), call.out<To>(), call.count, fn::Convert<To>());
+}
+
+Loop CastLoop(DType input, DType output) {
+  constexpr DTypeSet kOther = kSmall | DType::kString;
+  Loop loop;
+  if (kOther.Contains(input) || kOther.Contains(output)) return loop;
+  Dispatch(DenseTypes{}, input, [&]<class From>() {
+    Dispatch(DenseTypes{}, output, [&]<class To>() { loop = {CastRun<From, To>, kGrain}; });
+  });
+  return loop;
+}
+
 void CastCpu(KernelContext& context) {
   const Tensor& x = context.input(0);
   Tensor& y = context.output(0);
@@ -163,11 +178,7 @@ void CastCpu(KernelContext& context) {
     const bool whole = kWhole.Contains(x.dtype()) && kWhole.Contains(y.dtype());
     return whole ? CastBlocks<int64_t>(x, rounding, y) : CastBlocks<float>(x, rounding, y);
   }
-  Dispatch(DenseTypes{}, x.dtype(), [&]<class From>() {
-    Dispatch(DenseTypes{}, y.dtype(), [&]<class To>() {
-      Map(x.data<From>(), y.mutable_data<To>(), x.numel(), fn::Convert<To>());
-    });
-  });
+  RunLoop(context, CastLoop(x.dtype(), y.dtype()));
 }
 
 // Nothing flows through integers.
@@ -189,7 +200,8 @@ GRADWIRE_OP({.name = "Cast",
              .infer = CastInfer,
              .cpu = CastCpu,
              .vjp = CastVjp,
-             .in_place = true});
+             .in_place = true,
+             .loop = CastLoop});
 GRADWIRE_OP({.name = "CastLike",
              .since = 15,
              .inputs = 2,

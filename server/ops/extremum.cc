@@ -56,20 +56,24 @@ Specs ClipInfer(const OpCall& call) {
 }
 
 template <class T>
-void Clip(KernelContext& context) {
+void ClipRun(const LoopCall& call) {
   using Limits = std::numeric_limits<T>;
-  const T low = context.has(1) ? *context.in<T>(1)
-                               : (Limits::has_infinity ? -Limits::infinity() : Limits::lowest());
-  const T high = context.has(2) ? *context.in<T>(2)
-                                : (Limits::has_infinity ? Limits::infinity() : Limits::max());
-  Map(context.in<T>(0), context.out<T>(0), context.input(0).numel(), [=](T x) {
+  const T low = call.inputs[1] != nullptr
+                    ? *call.in<T>(1)
+                    : (Limits::has_infinity ? -Limits::infinity() : Limits::lowest());
+  const T high = call.inputs[2] != nullptr
+                     ? *call.in<T>(2)
+                     : (Limits::has_infinity ? Limits::infinity() : Limits::max());
+  MapRun(call.in<T>(0), call.out<T>(), call.count, [=](T x) {
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
   });
 }
 
-void ClipCpu(KernelContext& context) {
-  Dispatch(NumberTypes{}, context.input(0).dtype(), [&]<class T>() { Clip<T>(context); });
+Loop ClipLoop(DType input, DType /*output*/) {
+  Loop loop;
+  Dispatch(NumberTypes{}, input, [&]<class T>() { loop = {ClipRun<T>, kGrain}; });
+  return loop;
 }
 
 // How much of the gradient x gets where it and a bound lie so: all inside, at the bound none, or
@@ -124,15 +128,13 @@ OpDef FoldRow(std::string_view name, DTypeSet types, Decompose decompose) {
 
 template <class F>
 OpDef ExtremumRow(std::string_view name, Vjp vjp) {
-  return {.name = name,
-          .domain = "gradwire",
-          .inputs = 2,
-          .types = kNumbers,
-          .infer = BroadcastOfInputs,
-          .cpu = BinaryKernel<F, NumberTypes>,
-          .vjp = vjp,
-          .saves = kSaveInputs,
-          .in_place = true};
+  return Elementwise<BinaryLoop<F, NumberTypes>>({.name = name,
+                                                  .domain = "gradwire",
+                                                  .inputs = 2,
+                                                  .types = kNumbers,
+                                                  .infer = BroadcastOfInputs,
+                                                  .vjp = vjp,
+                                                  .saves = kSaveInputs});
 }
 
 GRADWIRE_OP(FoldRow("Max", kNumbers, MaxDecompose));
@@ -144,15 +146,13 @@ GRADWIRE_OP(ExtremumRow<fn::Minimum>("Minimum", ExtremumVjp<Less>));
 GRADWIRE_OP({.name = "Clip",
              .attributes = {"min", "max", "consumed_inputs"},
              .decompose = ClipByAttributes});
-GRADWIRE_OP({.name = "Clip",
-             .since = 11,
-             .inputs = {1, 3},
-             .types = kNumbers,
-             .infer = ClipInfer,
-             .cpu = ClipCpu,
-             .vjp = ClipVjp,
-             .saves = kSaveInputs,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<ClipLoop>({.name = "Clip",
+                                   .since = 11,
+                                   .inputs = {1, 3},
+                                   .types = kNumbers,
+                                   .infer = ClipInfer,
+                                   .vjp = ClipVjp,
+                                   .saves = kSaveInputs}));
 
 }  // namespace
 }  // namespace gradwire

@@ -19,14 +19,12 @@ OpDef LegacyRow(std::string_view name) {
 
 template <class F, class Types>
 OpDef Row(std::string_view name, int since, DTypeSet types) {
-  return {.name = name,
-          .since = since,
-          .inputs = 2,
-          .types = types,
-          .infer = BroadcastOfInputs,
-          .cpu = BinaryKernel<F, Types>,
-          .differentiable = false,
-          .in_place = true};
+  return Elementwise<BinaryLoop<F, Types>>({.name = name,
+                                            .since = since,
+                                            .inputs = 2,
+                                            .types = types,
+                                            .infer = BroadcastOfInputs,
+                                            .differentiable = false});
 }
 
 Specs BitShiftInfer(const OpCall& call) {
@@ -46,31 +44,23 @@ GRADWIRE_OP(LegacyRow("Xor"));
 GRADWIRE_OP(Row<fn::BitwiseAnd, TypeList<bool>>("And", 7, kBool));
 GRADWIRE_OP(Row<fn::BitwiseOr, TypeList<bool>>("Or", 7, kBool));
 GRADWIRE_OP(Row<fn::BitwiseXor, TypeList<bool>>("Xor", 7, kBool));
-GRADWIRE_OP({.name = "Not",
-             .types = kBool,
-             .infer = SameAsInput,
-             .cpu = UnaryKernel<fn::Not, TypeList<bool>>,
-             .differentiable = false,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::Not, TypeList<bool>>>(
+    {.name = "Not", .types = kBool, .infer = SameAsInput, .differentiable = false}));
 GRADWIRE_OP(Row<fn::BitwiseAnd, IntTypes>("BitwiseAnd", 18, kInts));
 GRADWIRE_OP(Row<fn::BitwiseOr, IntTypes>("BitwiseOr", 18, kInts));
 GRADWIRE_OP(Row<fn::BitwiseXor, IntTypes>("BitwiseXor", 18, kInts));
-GRADWIRE_OP({.name = "BitwiseNot",
-             .since = 18,
-             .types = kInts,
-             .infer = SameAsInput,
-             .cpu = UnaryKernel<fn::BitwiseNot, IntTypes>,
-             .differentiable = false,
-             .in_place = true});
-GRADWIRE_OP({.name = "BitShift",
-             .since = 11,
-             .inputs = 2,
-             .types = kUnsignedInts,
-             .attributes = {"direction"},
-             .infer = BitShiftInfer,
-             .cpu = BinaryKernel<fn::BitShift, UnsignedTypes>,
-             .differentiable = false,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::BitwiseNot, IntTypes>>({.name = "BitwiseNot",
+                                                              .since = 18,
+                                                              .types = kInts,
+                                                              .infer = SameAsInput,
+                                                              .differentiable = false}));
+GRADWIRE_OP(Elementwise<BinaryLoop<fn::BitShift, UnsignedTypes>>({.name = "BitShift",
+                                                                  .since = 11,
+                                                                  .inputs = 2,
+                                                                  .types = kUnsignedInts,
+                                                                  .attributes = {"direction"},
+                                                                  .infer = BitShiftInfer,
+                                                                  .differentiable = false}));
 
 }  // namespace
 }  // namespace gradwire

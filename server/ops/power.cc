@@ -11,33 +11,37 @@ namespace {
 template <class T>
 bool PowByScalar(const T* x, T exponent, T* y, int64_t n) {
   if (exponent == T(2)) {
-    Map(x, y, n, fn::Square());
+    MapRun(x, y, n, fn::Square());
   } else if (exponent == T(0.5)) {
-    Map(x, y, n, fn::Sqrt());
+    MapRun(x, y, n, fn::Sqrt());
   } else if (exponent == T(1)) {
-    Map(x, y, n, fn::Convert<T>());
+    MapRun(x, y, n, fn::Convert<T>());
   } else if (exponent == T(-1)) {
-    Map(x, y, n, fn::Reciprocal());
+    MapRun(x, y, n, fn::Reciprocal());
   } else {
     return false;
   }
   return true;
 }
 
-void PowCpu(KernelContext& context) {
-  const Tensor& x = context.input(0);
-  const Tensor& exponent = context.input(1);
-  const bool scalar = exponent.numel() == 1 && x.numel() == context.output(0).numel();
-  if (scalar && x.dtype() == DType::kFloat32 &&
-      PowByScalar(context.in<float>(0), *context.in<float>(1), context.out<float>(0), x.numel())) {
+template <class T>
+void PowRun(const LoopCall& call) {
+  const T* x = call.in<T>(0);
+  const T* exponent = call.in<T>(1);
+  T* y = call.out<T>();
+  const int64_t distinct = call.steps[0] == 0 ? std::min<int64_t>(call.count, 1) : call.count;
+  if (call.steps[1] == 0 && PowByScalar(x, *exponent, y, distinct)) {
+    std::fill(y + distinct, y + call.count, *y);
     return;
   }
-  if (scalar && x.dtype() == DType::kFloat64 &&
-      PowByScalar(context.in<double>(0), *context.in<double>(1), context.out<double>(0),
-                  x.numel())) {
-    return;
-  }
-  BinaryKernel<fn::Pow, NumberTypes>(context);
+  MapRun(x, exponent, y, {call.steps[0], call.steps[1], call.count}, fn::Pow());
+}
+
+Loop PowLoop(DType input, DType output) {
+  const Loop loop = BinaryLoop<fn::Pow, NumberTypes>(input, output);
+  if (input == DType::kFloat32) return {PowRun<float>, loop.grain};
+  if (input == DType::kFloat64) return {PowRun<double>, loop.grain};
+  return loop;
 }
 
 // No gradient to x where the exponent is 0, none to the exponent where x is 0 and it is not
@@ -96,25 +100,21 @@ GRADWIRE_OP({.name = "Pow",
              .inputs = 2,
              .types = kNumbers | kHalves,
              .decompose = PowDecompose});
-GRADWIRE_OP({.name = "Pow",
-             .domain = "gradwire",
-             .inputs = 2,
-             .types = kNumbers,
-             .infer = BroadcastOfInputs,
-             .cpu = PowCpu,
-             .vjp = PowVjp,
-             .saves = {~0u, ~0u},
-             .in_place = true});
-GRADWIRE_OP({.name = "Mod",
-             .since = 10,
-             .inputs = 2,
-             .types = kNumbers,
-             .attributes = {"fmod"},
-             .infer = ModInfer,
-             .cpu = BinaryKernel<fn::Mod, NumberTypes>,
-             .vjp = ModVjp,
-             .saves = {~0u, ~0u},
-             .in_place = true});
+GRADWIRE_OP(Elementwise<PowLoop>({.name = "Pow",
+                                  .domain = "gradwire",
+                                  .inputs = 2,
+                                  .types = kNumbers,
+                                  .infer = BroadcastOfInputs,
+                                  .vjp = PowVjp,
+                                  .saves = {~0u, ~0u}}));
+GRADWIRE_OP(Elementwise<BinaryLoop<fn::Mod, NumberTypes>>({.name = "Mod",
+                                                           .since = 10,
+                                                           .inputs = 2,
+                                                           .types = kNumbers,
+                                                           .attributes = {"fmod"},
+                                                           .infer = ModInfer,
+                                                           .vjp = ModVjp,
+                                                           .saves = {~0u, ~0u}}));
 
 }  // namespace
 }  // namespace gradwire

@@ -65,6 +65,7 @@ Values DecomposeQuantize(const OpCall& call) {
     throw Error(reason::kDtypeMismatch,
                 fmt::format("output_dtype is not the zero point's {}", ToString(call.spec(2))));
   }
+  call.RequireType(1, kFloats | kHalves | DType::kInt32 | DType::kFloat8E8M0);
   const bool wide = call.dtype(0) == DType::kInt32 || call.dtype(0) == DType::kFloat64;
   const DType natural = wide ? DType::kFloat64 : call.dtype(0);
   const DType precision = TypeAttribute(call, "precision", natural);
@@ -96,7 +97,7 @@ OpDef QuantizeRow(int since, std::vector<std::string_view> attributes) {
           .since = since,
           .inputs = {2, 3},
           .types = kFloats | kHalves | DType::kInt32,
-          .other_types = kSmall,
+          .other_types = since < 19 ? DTypeSet() : kSmall,
           .attributes = std::move(attributes),
           .decompose = DecomposeQuantize,
           .differentiable = false};

@@ -118,35 +118,29 @@ Values SoftsignDecompose(const OpCall& call) {
   return {x / (Abs(x) + 1.0)};
 }
 
-GRADWIRE_OP({.name = "Relu",
-             .types = kFloats | kSignedInts,
-             .attributes = {"consumed_inputs"},
-             .infer = SameAsInput,
-             .cpu = UnaryKernel<fn::Relu, SignedTypes>,
-             .vjp = ReluVjp,
-             .saves = kSaveOutputs,
-             .in_place = true});
-GRADWIRE_OP({.name = "ReluGrad",
-             .domain = "gradwire",
-             .inputs = 2,
-             .infer = BroadcastOfInputs,
-             .cpu = BinaryKernel<fn::ReluGrad, FloatTypes>,
-             .vjp = ReluGradVjp,
-             .saves = {2u, 0},
-             .in_place = true});
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::Relu, SignedTypes>>({.name = "Relu",
+                                                           .types = kFloats | kSignedInts,
+                                                           .attributes = {"consumed_inputs"},
+                                                           .infer = SameAsInput,
+                                                           .vjp = ReluVjp,
+                                                           .saves = kSaveOutputs}));
+GRADWIRE_OP(Elementwise<BinaryLoop<fn::ReluGrad, FloatTypes>>({.name = "ReluGrad",
+                                                               .domain = "gradwire",
+                                                               .inputs = 2,
+                                                               .infer = BroadcastOfInputs,
+                                                               .vjp = ReluGradVjp,
+                                                               .saves = {2u, 0}}));
 GRADWIRE_OP(UnaryRow<fn::LeakyRelu>("LeakyRelu", 1, LeakyReluVjp, kSaveInputs,
                                     {"alpha", "consumed_inputs"}));
 GRADWIRE_OP(
     {.name = "PRelu", .inputs = 2, .attributes = {"consumed_inputs"}, .decompose = PReluByChannel});
-GRADWIRE_OP({.name = "PRelu",
-             .since = 7,
-             .inputs = 2,
-             .types = kNumbers,
-             .infer = PReluInfer,
-             .cpu = BinaryKernel<fn::PRelu, NumberTypes>,
-             .vjp = PReluVjp,
-             .saves = kSaveInputs,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<BinaryLoop<fn::PRelu, NumberTypes>>({.name = "PRelu",
+                                                             .since = 7,
+                                                             .inputs = 2,
+                                                             .types = kNumbers,
+                                                             .infer = PReluInfer,
+                                                             .vjp = PReluVjp,
+                                                             .saves = kSaveInputs}));
 GRADWIRE_OP({.name = "ThresholdedRelu",
              .since = 10,
              .attributes = {"alpha"},
@@ -163,15 +157,13 @@ GRADWIRE_OP({.name = "Celu", .since = 12, .attributes = {"alpha"}, .decompose = 
 GRADWIRE_OP(UnaryRow<fn::HardSigmoid>("HardSigmoid", 1, HardSigmoidVjp, kSaveOutputs,
                                       {"alpha", "beta", "consumed_inputs"}));
 GRADWIRE_OP({.name = "HardSwish", .since = 14, .decompose = HardSwishDecompose});
-GRADWIRE_OP({.name = "Shrink",
-             .since = 9,
-             .types = kNumbers,
-             .attributes = {"bias", "lambd"},
-             .infer = SameAsInput,
-             .cpu = UnaryKernel<fn::Shrink, NumberTypes>,
-             .vjp = ShrinkVjp,
-             .saves = kSaveInputs,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::Shrink, NumberTypes>>({.name = "Shrink",
+                                                             .since = 9,
+                                                             .types = kNumbers,
+                                                             .attributes = {"bias", "lambd"},
+                                                             .infer = SameAsInput,
+                                                             .vjp = ShrinkVjp,
+                                                             .saves = kSaveInputs}));
 GRADWIRE_OP({.name = "Softsign", .decompose = SoftsignDecompose});
 
 }  // namespace

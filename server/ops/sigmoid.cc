@@ -79,14 +79,12 @@ Values SwishDecompose(const OpCall& call) {
 // The derivative as an operator of dy and what the forward call saved.
 template <class F>
 OpDef GradRow(std::string_view name, Vjp vjp) {
-  return {.name = name,
-          .domain = "gradwire",
-          .inputs = 2,
-          .infer = BroadcastOfInputs,
-          .cpu = BinaryKernel<F, FloatTypes>,
-          .vjp = vjp,
-          .saves = kSaveInputs,
-          .in_place = true};
+  return Elementwise<BinaryLoop<F, FloatTypes>>({.name = name,
+                                                 .domain = "gradwire",
+                                                 .inputs = 2,
+                                                 .infer = BroadcastOfInputs,
+                                                 .vjp = vjp,
+                                                 .saves = kSaveInputs});
 }
 
 GRADWIRE_OP(UnaryRow<fn::Tanh>("Tanh", 1, TanhVjp, kSaveOutputs));
@@ -94,13 +92,11 @@ GRADWIRE_OP(GradRow<fn::TanhGrad>("TanhGrad", TanhGradVjp));
 GRADWIRE_OP(UnaryRow<fn::Sigmoid>("Sigmoid", 1, SigmoidVjp, kSaveOutputs));
 GRADWIRE_OP(GradRow<fn::SigmoidGrad>("SigmoidGrad", SigmoidGradVjp));
 GRADWIRE_OP(UnaryRow<fn::Softplus>("Softplus", 1, SoftplusVjp, kSaveInputs, {}));
-GRADWIRE_OP({.name = "GeluErf",
-             .domain = "gradwire",
-             .infer = SameAsInput,
-             .cpu = UnaryKernel<fn::Gelu, FloatTypes>,
-             .vjp = GeluErfVjp,
-             .saves = kSaveInputs,
-             .in_place = true});
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::Gelu, FloatTypes>>({.name = "GeluErf",
+                                                          .domain = "gradwire",
+                                                          .infer = SameAsInput,
+                                                          .vjp = GeluErfVjp,
+                                                          .saves = kSaveInputs}));
 GRADWIRE_OP(GradRow<fn::GeluGrad>("GeluGrad", GeluGradVjp));
 GRADWIRE_OP(
     {.name = "Gelu", .since = 20, .attributes = {"approximate"}, .decompose = GeluDecompose});

@@ -20,50 +20,40 @@ Specs WhereInfer(const OpCall& call) {
 }
 
 template <class T>
-void Select(KernelContext& context) {
-  const BroadcastLoop<3> loop(
-      context.output(0).dims(),
-      {context.input(0).dims(), context.input(1).dims(), context.input(2).dims()});
-  const bool* condition = context.in<bool>(0);
-  const T* a = context.in<T>(1);
-  const T* b = context.in<T>(2);
-  T* y = context.out<T>(0);
-  const int64_t sc = loop.inner()[0];
-  const int64_t sa = loop.inner()[1];
-  const int64_t sb = loop.inner()[2];
-  ParallelFor(loop.total(), 1 << 15, [=, &loop](int64_t begin, int64_t end) {
-    loop.Run(begin, end, [=](const std::array<int64_t, 3>& at, int64_t out, int64_t count) {
-      const bool* c = condition + at[0];
-      const T* p = a + at[1];
-      const T* q = b + at[2];
-      T* to = y + out;
-      if (sc == 0) {
-        const T* from = *c ? p : q;
-        const int64_t step = *c ? sa : sb;
-        for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
-      } else if (sa == 1 && sb == 1) {
+void Select(const LoopCall& call) {
+  const bool* c = call.in<bool>(0);
+  const T* p = call.in<T>(1);
+  const T* q = call.in<T>(2);
+  T* y = call.out<T>();
+  const auto [sc, sp, sq] = call.steps;
+  const int64_t n = call.count;
+  if (sc == 0) {
+    const T* from = *c ? p : q;
+    const int64_t step = *c ? sp : sq;
+    for (int64_t i = 0; i < n; ++i) y[i] = from[i * step];
+  } else if (sp == 1 && sq == 1) {
 #pragma omp simd
-        for (int64_t i = 0; i < count; ++i) to[i] = c[i] ? p[i] : q[i];
-      } else if (sa == 1) {
-        const T right = *q;
+    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? p[i] : q[i];
+  } else if (sp == 1) {
+    const T right = *q;
 #pragma omp simd
-        for (int64_t i = 0; i < count; ++i) to[i] = c[i] ? p[i] : right;
-      } else if (sb == 1) {
-        const T left = *p;
+    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? p[i] : right;
+  } else if (sq == 1) {
+    const T left = *p;
 #pragma omp simd
-        for (int64_t i = 0; i < count; ++i) to[i] = c[i] ? left : q[i];
-      } else {
-        const T left = *p;
-        const T right = *q;
+    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? left : q[i];
+  } else {
+    const T left = *p;
+    const T right = *q;
 #pragma omp simd
-        for (int64_t i = 0; i < count; ++i) to[i] = c[i] ? left : right;
-      }
-    });
-  });
+    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? left : right;
+  }
 }
 
-void WhereCpu(KernelContext& context) {
-  DispatchWidth(context.output(0).dtype(), [&]<class T>() { Select<T>(context); });
+Loop WhereLoop(DType /*input*/, DType output) {
+  Loop loop;
+  DispatchWidth(output, [&]<class T>() { loop = {Select<T>, kGrain}; });
+  return loop;
 }
 
 Values WhereVjp(const VjpCall& call) {
@@ -75,16 +65,14 @@ Values WhereVjp(const VjpCall& call) {
   return gradients;
 }
 
-GRADWIRE_OP({.name = "Where",
-             .since = 9,
-             .inputs = 3,
-             .types = kBool,
-             .other_types = DType::kString,
-             .infer = WhereInfer,
-             .cpu = WhereCpu,
-             .vjp = WhereVjp,
-             .saves = {1u, 0},
-             .in_place = true});
+GRADWIRE_OP(Elementwise<WhereLoop>({.name = "Where",
+                                    .since = 9,
+                                    .inputs = 3,
+                                    .types = kBool,
+                                    .other_types = DType::kString,
+                                    .infer = WhereInfer,
+                                    .vjp = WhereVjp,
+                                    .saves = {1u, 0}}));
 
 }  // namespace
 }  // namespace gradwire

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/strings.h"
 #include "graph/op.h"
 #include "rpc/service.h"
 #include "rpc/status.h"
@@ -54,15 +55,16 @@ void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {
 }
 
 // The element types of the first input: 16-bit floats are accepted wherever float32 is, see Apply.
-DTypeSet Accepted(const OpDef& op) {
-  return op.types.Contains(DType::kFloat32) ? op.types | kHalves : op.types;
+DTypeSet Accepted(const OpDef& op, DeviceType device) {
+  const DTypeSet types = HasStrings(device) ? op.types : op.types.Without(DType::kString);
+  return types.Contains(DType::kFloat32) ? types | kHalves : types;
 }
 
 // The element types that have gradients: not complex ones, which cannot be added. Where the first
 // input is a mask, an index or a quantized number, they are other inputs'.
-DTypeSet Differentiated(const OpDef& op) {
+DTypeSet Differentiated(const OpDef& op, DeviceType device) {
   if (!HasGradient(op)) return {};
-  const DTypeSet types = Accepted(op) & (kFloats | kHalves);
+  const DTypeSet types = Accepted(op, device) & (kFloats | kHalves);
   return types.empty() ? kFloats | kHalves : types;
 }
 
@@ -75,7 +77,8 @@ void AddCodes(DTypeSet types, google::protobuf::RepeatedField<int32_t>* codes) {
 // The element types that the device leaves to the host.
 DTypeSet OnHostTypes(const OpDef& op, DeviceType device) {
   if (device == DeviceType::kCpu || op.alias || !IsNodeOn(op, device)) return {};
-  return KernelOn(op, device) == nullptr ? Accepted(op) : Accepted(op).Without(TypesOn(device));
+  const DTypeSet types = Accepted(op, device);
+  return KernelOn(op, device) == nullptr ? types : types.Without(TypesOn(device));
 }
 
 void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport* proto) {
@@ -83,17 +86,19 @@ void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport
   proto->set_op_type(std::string(op.name));
   proto->set_since_version(op.since);
   proto->set_device(backend.device().name());
-  AddCodes(Accepted(op), proto->mutable_data_types());
+  const DeviceType device = backend.device().type;
+  AddCodes(Accepted(op, device), proto->mutable_data_types());
   // VJPs are formulas of operators with VJPs, so an operator with one has all orders.
   proto->set_backward(HasGradient(op));
   proto->set_second_order(HasGradient(op));
-  AddCodes(Differentiated(op), proto->mutable_backward_types());
-  AddCodes(Differentiated(op), proto->mutable_second_order_types());
-  AddCodes(OnHostTypes(op, backend.device().type), proto->mutable_host_types());
+  AddCodes(Differentiated(op, device), proto->mutable_backward_types());
+  AddCodes(Differentiated(op, device), proto->mutable_second_order_types());
+  AddCodes(OnHostTypes(op, device), proto->mutable_host_types());
 }
 
 bool RunsOn(const OpDef& op, Device device) {
-  return op.decompose != nullptr || IsNodeOn(op, device.type);
+  return !Accepted(op, device.type).empty() &&
+         (op.decompose != nullptr || IsNodeOn(op, device.type));
 }
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,

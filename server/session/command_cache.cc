@@ -1,5 +1,7 @@
 #include "session/command_cache.h"
 
+#include <algorithm>
+
 namespace gradwire {
 namespace {
 
@@ -35,6 +37,16 @@ void CommandCache::Store(const std::string& key, CachedCommandPtr command) {
   if (found == by_key_.end()) return;
   found->second->command = std::move(command);
   ++found->second->recorded;
+}
+
+void CommandCache::Forget(const ProgramPtr& program) {
+  for (Entry& entry : entries_) {
+    if (entry.command == nullptr) continue;
+    const auto& programs = entry.command->programs;
+    const bool reads = std::any_of(programs.begin(), programs.end(),
+                                   [&](const auto& read) { return read.second == program; });
+    if (reads) entry.command = nullptr;
+  }
 }
 
 }  // namespace gradwire

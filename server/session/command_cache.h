@@ -89,6 +89,8 @@ class CommandCache {
   bool Wants(const std::string& key);
   // Null where it cannot be cached.
   void Store(const std::string& key, CachedCommandPtr command);
+  // Drops the plans of a program that the session has no more: they would hold it.
+  void Forget(const ProgramPtr& program);
 
  private:
   struct Entry {

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "autograd/backward.h"
 #include "backend/on_host.h"
+#include "exec/fusion.h"
 
 namespace gradwire {
 namespace {
@@ -49,8 +50,11 @@ bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
 
 }  // namespace
 
-Recorder::Recorder(std::string key, std::vector<Tensor> given)
-    : key_(std::move(key)), first_serial_(Node::LastSerial()), given_(std::move(given)) {}
+Recorder::Recorder(std::string key, std::vector<Tensor> given, bool fuses)
+    : key_(std::move(key)),
+      first_serial_(Node::LastSerial()),
+      given_(std::move(given)),
+      fuses_(fuses) {}
 
 std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
   const auto found = read_of_.find(slot);
@@ -201,6 +205,7 @@ CachedCommandPtr Recorder::After(const std::map<std::string, std::optional<Value
   }
   if (!possible_) return nullptr;
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
+  if (fuses_) command_->plan = Fuse(std::move(command_->plan));
   return std::move(command_);
 }
 

@@ -22,8 +22,8 @@ namespace gradwire {
 // Follows one transaction from its first verb to its commit. Lives on the session's strand.
 class Recorder {
  public:
-  // `given`: the arrays of the request, in its order.
-  Recorder(std::string key, std::vector<Tensor> given);
+  // `given`: the arrays of the request, in its order. `fuses`: the plan may have chains.
+  Recorder(std::string key, std::vector<Tensor> given, bool fuses);
 
   const std::string& key() const { return key_; }
 
@@ -55,6 +55,7 @@ class Recorder {
   const std::string key_;
   const uint64_t first_serial_;
   const std::vector<Tensor> given_;
+  const bool fuses_;
   std::shared_ptr<CachedCommand> command_ = std::make_shared<CachedCommand>();
   std::vector<SlotPtr> reads_;  // by index of command_->reads
   absl::flat_hash_map<const Slot*, size_t> read_of_;

@@ -26,7 +26,8 @@ bool IsAsRead(const CachedCommand::Read& read, const Value& value, int64_t holde
 }  // namespace
 
 void Transaction::Record(std::string key, std::vector<Tensor> given) {
-  recorder_ = std::make_unique<Recorder>(std::move(key), std::move(given));
+  recorder_ =
+      std::make_unique<Recorder>(std::move(key), std::move(given), session_.options().fuse_plans);
 }
 
 void Transaction::Answer(std::vector<NamedValue> fetched, std::string answer) {
@@ -68,7 +69,7 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
                                                             const std::vector<Tensor>& given) {
   const std::optional<std::vector<Value>> reads = Match(command);
   if (!reads.has_value()) return std::nullopt;
-  std::vector<Tensor> arrays(static_cast<size_t>(command.plan.arrays));
+  std::vector<Tensor> arrays(command.plan.specs.size());
   const auto give = [&](int number, const Tensor& tensor) {
     if (number != kNoArray) arrays[static_cast<size_t>(number)] = tensor;
   };

@@ -250,11 +250,8 @@ void Transaction::Apply() {
     }
   }
   for (auto& [name, program] : programs_) {
-    if (program != nullptr) {
-      session_.programs_[name] = std::move(program);
-    } else {
-      session_.programs_.erase(name);
-    }
+    if (const auto old = session_.programs_.extract(name)) session_.commands_.Forget(old.mapped());
+    if (program != nullptr) session_.programs_[name] = std::move(program);
   }
   for (const NodePtr& node : freed_) {
     if (node->has_run()) node->DropFreed();

@@ -76,7 +76,7 @@ def wrong_cases(row: Row, index: int) -> list[tuple[Case, Case | None]]:
                 if i == 0 or x is None or x.dtype == dtype or type_string(dtype) in allowed(case, i):
                     continue
                 wrong = converted(x, dtype)
-                right = None if dtype in NEVER_NUMBERS else with_input(case, i, wrong.astype(x.dtype))
+                right = None if dtype in NEVER_NUMBERS else with_input(case, i, converted(wrong, x.dtype))
                 pairs.append((with_input(case, i, wrong), right))
     return pairs
 

@@ -43,8 +43,8 @@ def training(session: Session) -> list[Array]:
 
 def test_training_is_the_same_without_plans() -> None:
     results = []
-    for flags in ([], ["--max_session_plans=0"]):
+    for flags in ([], ["--nofuse_plans"], ["--max_session_plans=0"]):
         with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
             with client.session(seed=3) as session:
                 results.append([array.tobytes() for array in training(session)])
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]

@@ -65,7 +65,7 @@ OP_CASES(Cast, {.op = "Cast", .inputs = {Normal({2, 3})}, .attributes = To(DType
          {.op = "Cast", .inputs = {Normal({0, 2})}, .attributes = To(DType::kInt64), .order = 0},
          {.op = "Cast",
           .inputs = {Normal({2})},
-          .attributes = To(DType::kString),
+          .attributes = To(DType::kComplex64),
           .error = "OP_UNSUPPORTED"},
          {.op = "Cast", .inputs = {Normal({2})}, .error = "INVALID_ARGUMENT"},
          {.op = "CastLike", .inputs = {Normal({2, 3}), Fixed(Normal({1}))}},

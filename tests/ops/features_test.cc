@@ -14,7 +14,7 @@ OP_CASES(ArrayFeatureExtractor,
           .error = "INVALID_ARGUMENT"});
 
 OP_CASES(Binarizer, {.op = "ai.onnx.ml::Binarizer",
-                     .inputs = {Elements({4}, {-1, 0.5, 0.6, 2})},
+                     .inputs = {Fixed(Elements({4}, {-1, 0.5, 0.6, 2}))},
                      .attributes = {{"threshold", 0.5}},
                      .expect = std::vector<double>{0, 0, 1, 1}});
 

@@ -23,7 +23,7 @@ TEST(DTypeTest, NamesAndWidths) {
   EXPECT_EQ(BitWidth(DType::kComplex128), 128);
   EXPECT_EQ(BitWidth(DType::kInt4), 4);
   EXPECT_EQ(BitWidth(DType::kUint2), 2);
-  EXPECT_EQ(BitWidth(DType::kString), 0);
+  EXPECT_EQ(BitWidth(DType::kString), 128);
 }
 
 TEST(DTypeTest, SetsUniteAndIntersect) {

@@ -56,7 +56,7 @@ TEST_F(StringsTest, BytesOfThePoolAreBooked) {
   }
   EXPECT_EQ(quota_->used(), before);
   const std::string huge(2 << 20, 'x');
-  EXPECT_THAT(testing::ErrorOf([&] { Make({1}, {huge}); }), HasSubstr("bytes of session memory"));
+  EXPECT_THAT(testing::ErrorOf([&] { Make({1}, {huge}); }), HasSubstr("max_session_bytes"));
   EXPECT_EQ(quota_->used(), before);
 }
 
