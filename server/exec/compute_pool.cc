@@ -6,6 +6,11 @@
 #include "core/parallel.h"
 
 namespace gradwire {
+namespace {
+
+thread_local bool is_worker = false;
+
+}  // namespace
 
 ComputePool::ComputePool(int cpus) : cpus_(cpus) {
   for (int i = 0; i < cpus; ++i) workers_.emplace_back([this] { Work(); });
@@ -34,10 +39,12 @@ bool ComputePool::idle() const {
 }
 
 void ComputePool::ShareCpus() const {
-  SetThreads(std::max(1, cpus_ / std::max(1, running_.load(std::memory_order_relaxed))));
+  const int running = std::max(1, running_.load(std::memory_order_relaxed));
+  SetThreads(is_worker ? std::max(1, cpus_ / running) : 1);
 }
 
 void ComputePool::Work() {
+  is_worker = true;
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
@@ -54,10 +61,18 @@ void ComputePool::Work() {
   }
 }
 
-void Strand::Post(std::function<void()> task) {
-  const std::lock_guard lock(mutex_);
-  tasks_.push_back(std::move(task));
-  if (tasks_.size() == 1) pool_.Post([self = shared_from_this()] { self->RunOne(); });
+void Strand::Post(std::function<void()> task, const std::function<bool()>& here) {
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    if (tasks_.size() > 1) return;
+  }
+  if (here != nullptr && here()) {
+    const auto self = shared_from_this();  // the task may hold the last of the session
+    RunOne();
+  } else {
+    pool_.Post([self = shared_from_this()] { self->RunOne(); });
+  }
 }
 
 void Strand::RunOne() {

@@ -27,8 +27,8 @@ class ComputePool {
   int cpus() const { return cpus_; }
   // Whether no task runs or waits.
   bool idle() const;
-  // Sets the calling worker's loop threads to its share of the CPUs. Called between operators too,
-  // since other commands come and go meanwhile.
+  // Sets the calling worker's loop threads to its share of the CPUs, another thread's to one.
+  // Called between operators too, since other commands come and go meanwhile.
   void ShareCpus() const;
 
  private:
@@ -48,7 +48,9 @@ class ComputePool {
 class Strand : public std::enable_shared_from_this<Strand> {
  public:
   explicit Strand(ComputePool& pool) : pool_(pool) {}
-  void Post(std::function<void()> task);
+  // The calling thread runs the task itself where nothing else runs or waits and `here`, called as
+  // a task would be, says so: to wake a worker takes longer than a tiny task.
+  void Post(std::function<void()> task, const std::function<bool()>& here = nullptr);
 
  private:
   void RunOne();

@@ -23,6 +23,7 @@ class Executor : public Evaluator {
 
   // Makes each value ready. On an error some may be, and the graph is only good for being dropped.
   void Evaluate(std::span<const Value> values) override;
+  void Poll() override { between_ops_(); }
 
   // Runs a plan. `arrays`, by number, holds what no step makes, and afterwards what was kept.
   void Run(const Plan& plan, std::vector<Tensor>& arrays);

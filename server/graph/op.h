@@ -2,11 +2,11 @@
 // through one.
 //
 // An operator is one GRADWIRE_OP row in a file of server/ops/: a contract (`infer`), a meaning (a
-// CPU kernel, or a decomposition into other operators) and a derivative (`vjp`, the
-// decomposition's, or a declared "not differentiable"). Several rows may share a name: the newest
-// `since` that is not above the opset asked for is meant. Rows whose parameters came to be inputs,
-// or the reverse, decompose into one row that has the kernel; its parameters are attributes and its
-// domain "gradwire".
+// CPU kernel, a decomposition into other operators, or a rule of the trace: graph/structured.h) and
+// a derivative (`vjp`, the decomposition's, or a declared "not differentiable"). Several rows may
+// share a name: the newest `since` that is not above the opset asked for is meant. Rows whose
+// parameters came to be inputs, or the reverse, decompose into one row that has the kernel; its
+// parameters are attributes and its domain "gradwire".
 #ifndef GRADWIRE_GRAPH_OP_H_
 #define GRADWIRE_GRAPH_OP_H_
 
@@ -16,15 +16,17 @@
 
 #include "core/attributes.h"
 #include "core/dtype.h"
+#include "graph/item.h"
 #include "graph/loop.h"
 #include "graph/node.h"
 #include "graph/value.h"
 
 namespace gradwire {
 
-class OpCall;         // what infer and decompose see: graph/op_call.h
-class VjpCall;        // what a VJP sees: graph/op_call.h
-class KernelContext;  // what a kernel sees: graph/kernel.h
+class OpCall;          // what infer and decompose see: graph/op_call.h
+class VjpCall;         // what a VJP sees: graph/op_call.h
+class KernelContext;   // what a kernel sees: graph/kernel.h
+class StructuredCall;  // what a rule of the trace sees: graph/structured.h
 
 using Specs = absl::InlinedVector<TensorSpec, 1>;
 
@@ -35,6 +37,8 @@ using Infer = Specs (*)(const OpCall& call);
 using Kernel = void (*)(KernelContext& context);
 // The same function in other operators.
 using Decompose = Values (*)(const OpCall& call);
+// The same for a call whose inputs are not all tensors, or whose attributes are graphs.
+using Structured = Items (*)(const StructuredCall& call);
 // Gradient of each input, given those of the outputs; an absent Value where there is none or where
 // call.needs(i) is false. A formula over Values: no buffer, no device. A gradient may have the
 // shape that the input was broadcast to: it is summed down by the caller.
@@ -83,10 +87,12 @@ struct OpDef {
   // becomes one of float32 between two casts.
   bool cuda_halves = false;
   Decompose decompose = nullptr;  // used on a device without a kernel, or for its derivative
+  // Used in a row without kernel and decomposition, and where an input is no tensor.
+  Structured structured = nullptr;
   Vjp vjp = nullptr;
   Saves saves = kSaveNothing;
-  // False must be said; a differentiable row has a vjp or a decomposition. A walk that needs the
-  // derivative of another row fails with NOT_DIFFERENTIABLE.
+  // False must be said; a differentiable row has a vjp, a decomposition or a rule. A walk that
+  // needs the derivative of another row fails with NOT_DIFFERENTIABLE.
   bool differentiable = true;
   // Of a row that is not differentiable: its results are constants by their meaning (a sample, a
   // shape, a detached array), so that a walk never reaches it.
@@ -147,7 +153,8 @@ inline bool IsNodeOn(const OpDef& op, DeviceType device) {
 
 // Whether a gradient of the operator can be had at all.
 inline bool HasGradient(const OpDef& op) {
-  return op.differentiable && (op.vjp != nullptr || op.decompose != nullptr);
+  return op.differentiable &&
+         (op.vjp != nullptr || op.decompose != nullptr || op.structured != nullptr);
 }
 
 #define GRADWIRE_CONCAT_INNER(a, b) a##b

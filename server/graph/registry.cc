@@ -27,12 +27,13 @@ void ValidateRow(const OpDef& op, std::vector<std::string>& complaints) {
   const auto complain = [&](std::string_view what) {
     complaints.push_back(fmt::format("{}: {}", FullName(op), what));
   };
-  if (op.cpu == nullptr && op.decompose == nullptr && !op.alias) {
-    complain("has neither a CPU kernel nor a decomposition");
+  if (op.cpu == nullptr && op.decompose == nullptr && op.structured == nullptr && !op.alias) {
+    complain("has neither a CPU kernel nor a decomposition nor a rule");
   }
   if ((op.cpu != nullptr || op.alias) && op.infer == nullptr) complain("has a kernel but no infer");
-  if (op.differentiable && op.vjp == nullptr && op.decompose == nullptr) {
-    complain("has no vjp, no decomposition, and does not say that it is not differentiable");
+  if (op.differentiable && !HasGradient(op)) {
+    complain(
+        "has no vjp, no decomposition, no rule, and does not say that it is not differentiable");
   }
   if (!op.differentiable && op.vjp != nullptr) complain("has a vjp but says not differentiable");
   if (op.types.empty()) complain("lists no element type");

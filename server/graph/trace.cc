@@ -13,10 +13,12 @@ namespace {
 
 thread_local Trace* current_trace = nullptr;
 
-void CheckArity(const OpDef& op, const Values& inputs, int num_outputs) {
+// `inputs`: elements that are true where an input was not left out.
+template <class Given>
+void CheckArity(const OpDef& op, const Given& inputs, int num_outputs) {
   const auto count = static_cast<int>(inputs.size());
   const auto given = static_cast<int>(
-      std::count_if(inputs.begin(), inputs.end(), [](const Value& v) { return bool(v); }));
+      std::count_if(inputs.begin(), inputs.end(), [](const auto& v) { return bool(v); }));
   bool missing = count < op.inputs.min;
   for (int i = 0; i < std::min(count, op.inputs.min); ++i) missing |= !inputs[size_t(i)];
   if (missing || count > op.inputs.max) {
@@ -34,22 +36,13 @@ void CheckArity(const OpDef& op, const Values& inputs, int num_outputs) {
 }
 
 void CheckAttributes(const OpDef& op, const Attributes& attributes) {
-  for (const auto& [name, value] : attributes.entries()) {
-    if (std::find(op.attributes.begin(), op.attributes.end(), name) == op.attributes.end()) {
-      throw Error(reason::kInvalidArgument, fmt::format("has no attribute '{}'", name));
-    }
-  }
+  for (const auto& [name, value] : attributes.entries()) CheckAttribute(op, name);
 }
 
 // The element type that `types` speaks of, once it is known.
 DType MainType(const Values& inputs, const Specs& outputs) {
   if (!inputs.empty() && inputs[0]) return inputs[0].dtype();
   return outputs.empty() ? DType::kUndefined : outputs[0].dtype;
-}
-
-[[noreturn]] void RefuseType(const OpDef& op, DType dtype) {
-  throw Error(reason::kOpUnsupported, fmt::format("element type {} is not supported; supported: {}",
-                                                  Name(dtype), op.types.ToString()));
 }
 
 // Kernels trust their contracts, and few contracts speak of elements that are no plain numbers.
@@ -99,6 +92,7 @@ bool AnyRequiresGrad(const Values& inputs) {
 
 Values MakeNode(const OpDef& op, Values inputs, Attributes attributes, Specs specs, bool recorded,
                 RulePtr rule = nullptr) {
+  Trace::Current().CountNode();
   auto node = std::make_shared<Node>(&op, std::move(inputs), std::move(attributes), recorded);
   node->set_origin(Trace::Current().origin());
   node->set_rule(std::move(rule));
@@ -164,12 +158,40 @@ uint64_t Trace::NextSeed() {
   return seeds_.emplace_back(z ^ (z >> 31));
 }
 
+void Trace::CountTrips(int64_t trips) {
+  if (trips > kMaxUnrolled - unrolled_) {
+    throw Error(reason::kQuotaExceeded,
+                fmt::format("loops are unrolled into at most {} nodes a command, their trips "
+                            "counted; {} are made and {} trips to come",
+                            kMaxUnrolled, unrolled_, trips));
+  }
+  unrolled_ += trips;
+  evaluator_.Poll();
+}
+
 TraceScope::TraceScope(Trace& trace) : previous_(std::exchange(current_trace, &trace)) {}
 TraceScope::~TraceScope() { current_trace = previous_; }
 
 RecordingScope::RecordingScope(bool recording)
     : previous_(std::exchange(Trace::Current().recording_, recording)) {}
 RecordingScope::~RecordingScope() { Trace::Current().recording_ = previous_; }
+
+void CheckAttribute(const OpDef& op, std::string_view name) {
+  if (std::find(op.attributes.begin(), op.attributes.end(), name) == op.attributes.end()) {
+    throw Error(reason::kInvalidArgument, fmt::format("has no attribute '{}'", name));
+  }
+}
+
+void CheckCall(const OpDef& op, const std::vector<bool>& given, const Attributes& attributes,
+               int num_outputs) {
+  CheckArity(op, given, num_outputs);
+  CheckAttributes(op, attributes);
+}
+
+void RefuseType(const OpDef& op, DType dtype) {
+  throw Error(reason::kOpUnsupported, fmt::format("element type {} is not supported; supported: {}",
+                                                  Name(dtype), op.types.ToString()));
+}
 
 Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   CheckArity(op, inputs, num_outputs);

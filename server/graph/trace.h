@@ -19,7 +19,12 @@ class Evaluator {
   virtual ~Evaluator() = default;
   // Makes each value ready(); those that are may be among them.
   virtual void Evaluate(std::span<const Value> values) = 0;
+  // Throws CANCELLED or DEADLINE_EXCEEDED where the work is to stop.
+  virtual void Poll() = 0;
 };
+
+// How many nodes a trace may make and trips it may count, where a graph's loops decide.
+inline constexpr int64_t kMaxUnrolled = 1'000'000;
 
 // What operators traced by this thread belong to. One is current while a TraceScope lives.
 class Trace {
@@ -39,6 +44,11 @@ class Trace {
   // The state, to draw the same seeds again.
   uint64_t& random_state() { return random_state_; }
   bool recording() const { return recording_; }
+  // Called before something is traced once more: a loop's body, an element of a sequence. Throws
+  // QUOTA_EXCEEDED when with the nodes made so far that is more than kMaxUnrolled, and what
+  // Evaluator::Poll throws.
+  void CountTrips(int64_t trips);
+  void CountNode() { ++unrolled_; }
   // What nodes that are traced from now on say of their origin.
   Origin& origin() { return origin_; }
   // Whether results and gradients are looked at for NaN and Inf (graph/anomaly.h).
@@ -52,6 +62,7 @@ class Trace {
   Evaluator& evaluator_;
   uint64_t& random_state_;
   std::vector<uint64_t> seeds_;
+  int64_t unrolled_ = 0;
   bool recording_ = true;
   bool detects_anomalies_ = false;
   Origin origin_;
@@ -87,6 +98,12 @@ class RecordingScope {
 // an input that requires grad have a graph that refuses to be walked. Throws what `infer` throws,
 // OP_UNSUPPORTED for an element type that the row lacks.
 Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs = 1);
+
+// Parts of Apply's checks, of a call whose inputs are `given` or left out.
+void CheckCall(const OpDef& op, const std::vector<bool>& given, const Attributes& attributes,
+               int num_outputs);
+void CheckAttribute(const OpDef& op, std::string_view name);
+[[noreturn]] void RefuseType(const OpDef& op, DType dtype);
 
 // The same arrays as results of one recorded node, gradwire::Function, whose derivative is `rule`.
 // The node's inputs are `results` and then `inputs`; gradients flow to the latter.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <utility>
 
 #include "core/parallel.h"
 #include "graph/formula.h"
@@ -50,6 +51,19 @@ double Rate(const KernelContext& k) {
 
 double Count(const KernelContext& k) { return static_cast<double>(*k.in<int64_t>(1)); }
 
+// The update of element i, as compilers vectorise it in a loop: it owns what it is called with,
+// which outputs then cannot alias, and spells the states out.
+template <class T, class Step, class In, class Out, size_t... kState>
+auto UpdateOf(const Step& step, const In& in, const Out& out, std::index_sequence<kState...>) {
+  return [=](int64_t i) {
+    T x = in[0][i];
+    T states[sizeof...(kState) + 1] = {in[2 + kState][i]...};
+    step(x, in[1][i], states);
+    out[0][i] = x;
+    ((out[1 + kState][i] = states[kState]), ...);
+  };
+}
+
 // One fused pass. Output 0 may be the buffer of any input of its shape: each element is read before
 // it is written, and R and T before all.
 template <class Rule>
@@ -64,16 +78,10 @@ void UpdateKernel(KernelContext& k) {
     std::array<T*, 1 + Rule::kStates> out;
     for (size_t i = 0; i < in.size(); ++i) in[i] = k.in<T>(kParameter + i);
     for (size_t i = 0; i < out.size(); ++i) out[i] = k.out<T>(i);
+    const auto update = UpdateOf<T>(step, in, out, std::make_index_sequence<Rule::kStates>());
     ParallelFor(k.output(0).numel(), kGrain, [=](int64_t begin, int64_t end) {
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i) {
-        T x = in[0][i];
-        T states[Rule::kStates + 1];
-        for (size_t s = 0; s + 1 < out.size(); ++s) states[s] = in[2 + s][i];
-        step(x, in[1][i], states);
-        out[0][i] = x;
-        for (size_t s = 0; s + 1 < out.size(); ++s) out[1 + s][i] = states[s];
-      }
+      for (int64_t i = begin; i < end; ++i) update(i);
     });
   });
 }

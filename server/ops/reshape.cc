@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "graph/formula.h"
+#include "graph/structured.h"
 
 namespace gradwire {
 namespace {
@@ -34,8 +35,14 @@ GRADWIRE_OP({.name = "Reshape",
 Specs InferSame(const OpCall& call) { return {call.spec(0)}; }
 Values IdentityVjp(const VjpCall& call) { return {call.dy()}; }
 
-GRADWIRE_OP(
-    {.name = "Identity", .types = kAnyType, .infer = InferSame, .vjp = IdentityVjp, .alias = true});
+Items PassOn(const StructuredCall& call) { return {call.input(0)}; }
+
+GRADWIRE_OP({.name = "Identity",
+             .types = kAnyType,
+             .infer = InferSame,
+             .structured = PassOn,
+             .vjp = IdentityVjp,
+             .alias = true});
 // The same array, through which no gradient flows.
 GRADWIRE_OP({.name = "Detach",
              .domain = "gradwire",

@@ -1,5 +1,7 @@
 #include "rpc/command_names.h"
 
+#include "rpc/node.h"
+
 namespace gradwire::rpc {
 namespace {
 
@@ -37,9 +39,15 @@ void AddProgram(CommandNames& names, const v1::ForwardRequest& request, const Se
 void AddForward(CommandNames& names, const v1::ForwardRequest& request, const Session& session) {
   std::set<std::string> made;
   for (const auto& feed : request.feeds()) made.insert(feed.name());
+  for (const auto& feed : request.sequence_feeds()) made.insert(feed.name());
+  for (const auto& feed : request.optional_feeds()) made.insert(feed.name());
+  const std::set<std::string> fed = made;
   for (const auto& node : request.nodes()) {
     for (const std::string& input : node.input()) {
       if (!input.empty() && !made.contains(input)) names.reads.insert(input);
+    }
+    for (const std::string& captured : CapturedNames(node)) {
+      if (!made.contains(captured)) names.reads.insert(captured);
     }
     for (const std::string& output : node.output()) {
       made.insert(output);
@@ -54,7 +62,7 @@ void AddForward(CommandNames& names, const v1::ForwardRequest& request, const Se
     if (!made.contains(name) && request.program().empty()) names.reads.insert(name);
   }
   if (!request.program().empty()) AddProgram(names, request, session);
-  for (const auto& feed : request.feeds()) names.reads.erase(feed.name());
+  for (const std::string& name : fed) names.reads.erase(name);
 }
 
 void AddStep(CommandNames& names, const v1::StepRequest& request, const Session& session) {
@@ -64,7 +72,7 @@ void AddStep(CommandNames& names, const v1::StepRequest& request, const Session&
   if (!request.parameters().empty()) return;
   names.reads.insert(kAllGrads);
   for (const auto& [name, value] : session.names()) {
-    if (value.leaf()) names.writes.insert(name);
+    if (value.is_tensor() && value.tensor().leaf()) names.writes.insert(name);
   }
 }
 

@@ -9,6 +9,8 @@
 #include "graph/on_host.h"
 #include "rpc/chrome_trace.h"
 #include "rpc/model.h"
+#include "rpc/node.h"
+#include "rpc/value_info.h"
 #include "rpc/wire.h"
 #include "session/gradient_node.h"
 
@@ -31,16 +33,37 @@ int64_t EncodedBytes(const Value& value) {
   return bytes;
 }
 
-// Encodes arrays once they are computed, into messages that are there from now on.
-template <class Field>
-void EncodeLater(CommandScope& scope, std::vector<NamedValue> values, Field* field) {
-  for (auto& [name, value] : values) {
-    scope.Answer(EncodedBytes(value));
-    v1::TensorProto* proto = field->Add();
-    scope.answers.emplace_back(name, value);
-    scope.after_commit.push_back([&scope, proto, name = std::move(name), value = value] {
-      Encode(name, value.tensor(), scope.session.stream(), proto);
-    });
+// Encodes an array once it is computed, into a message that is there from now on.
+void EncodeLater(CommandScope& scope, const std::string& name, const Value& value,
+                 v1::TensorProto* proto) {
+  scope.Answer(EncodedBytes(value));
+  scope.answers.emplace_back(name, value);
+  scope.after_commit.push_back([&scope, proto, name, value] {
+    Encode(name, value.tensor(), scope.session.stream(), proto);
+  });
+}
+
+// The arrays are announced in the order of the answer's fields.
+template <class Tensors, class Sequences, class Optionals>
+void EncodeLater(CommandScope& scope, const std::vector<NamedItem>& items, Tensors* tensors,
+                 Sequences* sequences, Optionals* optionals) {
+  for (const auto& [name, item] : items) {
+    if (item.is_tensor()) EncodeLater(scope, name, item.tensor(), tensors->Add());
+  }
+  for (const auto& [name, item] : items) {
+    if (item.is_sequence()) {
+      v1::SequenceProto* proto = sequences->Add();
+      proto->set_name(name);
+      proto->set_elem_type(v1::SequenceProto::TENSOR);
+      for (const Value& element : item.sequence().elements) {
+        EncodeLater(scope, "", element, proto->add_tensor_values());
+      }
+    } else if (item.is_empty()) {
+      v1::OptionalProto* proto = optionals->Add();
+      proto->set_name(name);
+      proto->set_elem_type(item.type().sequence ? v1::OptionalProto::SEQUENCE
+                                                : v1::OptionalProto::TENSOR);
+    }
   }
 }
 
@@ -49,6 +72,19 @@ std::vector<NamedTensor> TakeAll(const Field& field, CommandScope& scope) {
   std::vector<NamedTensor> tensors;
   for (const v1::TensorProto& proto : field) tensors.emplace_back(proto.name(), scope.Take(proto));
   return tensors;
+}
+
+template <class Field>
+void EncodeProducts(CommandScope& scope, const std::vector<NamedItem>& products, Field* field) {
+  for (const auto& [name, product] : products) {
+    EncodeLater(scope, name, product.tensor(), field->Add());
+  }
+}
+
+template <class Protos>
+void TakeItems(const Protos& protos, CommandScope& scope, std::vector<NamedItem>& items) {
+  const DecodeArray take = [&](const v1::TensorProto& proto) { return scope.Take(proto); };
+  for (const auto& proto : protos) items.emplace_back(proto.name(), DecodeItem(proto, take));
 }
 
 template <class Proto>
@@ -119,8 +155,8 @@ void Put(CommandScope& scope, const v1::PutRequest& request, v1::PutResponse* re
 }
 
 void Fetch(CommandScope& scope, const v1::FetchRequest& request, v1::FetchResponse* response) {
-  EncodeLater(scope, scope.transaction.Fetch(Strings(request.names())),
-              response->mutable_tensors());
+  EncodeLater(scope, scope.transaction.Fetch(Strings(request.names())), response->mutable_tensors(),
+              response->mutable_sequences(), response->mutable_optionals());
 }
 
 void Forward(CommandScope& scope, const v1::ForwardRequest& request,
@@ -132,12 +168,14 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   ForwardArgs args;
   const OpsetImports imports = DecodeImports(request.opset_import());
   for (int i = 0; i < request.nodes_size(); ++i) {
-    args.nodes.push_back(DecodeNode(request.nodes(i), imports, i, request.nodes(i).name()));
+    args.nodes.push_back(DecodeNode(request.nodes(i), {imports, i, request.nodes(i).name()}));
   }
   ResolveGradients(args.nodes);
   args.program = request.program();
   args.bindings = {request.bindings().begin(), request.bindings().end()};
   args.feeds = TakeAll(request.feeds(), scope);
+  TakeItems(request.sequence_feeds(), scope, args.item_feeds);
+  TakeItems(request.optional_feeds(), scope, args.item_feeds);
   args.outputs = Strings(request.outputs());
   args.fetch = Strings(request.fetch());
   args.no_grad = request.no_grad();
@@ -146,7 +184,8 @@ void Forward(CommandScope& scope, const v1::ForwardRequest& request,
   args.detect_anomaly = request.detect_anomaly();
   ForwardResult result = scope.transaction.Forward(std::move(args));
   EncodeInfos(result.outputs, response->mutable_outputs());
-  EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
+  EncodeLater(scope, result.fetched, response->mutable_fetched(),
+              response->mutable_fetched_sequences(), response->mutable_fetched_optionals());
 }
 
 void Backward(CommandScope& scope, const v1::BackwardRequest& request,
@@ -182,7 +221,7 @@ void Jvp(CommandScope& scope, const v1::JvpRequest& request, v1::JvpResponse* re
   for (const v1::Tangent& tangent : request.tangents()) args.inputs.push_back(tangent.input());
   ProductResult result = scope.transaction.Jvp(args);
   EncodeInfos(result.products, response->mutable_tangents());
-  EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
+  EncodeProducts(scope, result.fetched, response->mutable_fetched());
 }
 
 void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* response) {
@@ -193,7 +232,7 @@ void Hvp(CommandScope& scope, const v1::HvpRequest& request, v1::HvpResponse* re
   args.vectors = DecodeTangents(request.vectors(), scope);
   ProductResult result = scope.transaction.Hvp(args);
   EncodeInfos(result.products, response->mutable_products());
-  EncodeLater(scope, std::move(result.fetched), response->mutable_fetched());
+  EncodeProducts(scope, result.fetched, response->mutable_fetched());
 }
 
 void Detach(CommandScope& scope, const v1::DetachRequest& request, v1::DetachResponse* response) {
@@ -236,9 +275,7 @@ void DescribeProgram(CommandScope& scope, const v1::DescribeProgramRequest& requ
   for (const auto& [name, spec] : request.inputs()) args.inputs[name] = DecodeSpec(spec);
   const ProgramDescription description = scope.transaction.DescribeProgram(args);
   EncodeProgram(*description.program, response->mutable_program());
-  for (const auto& [name, spec] : description.values) {
-    EncodeValueInfo(InfoOf(name, spec), response->add_values());
-  }
+  for (const ValueInfo& info : description.values) EncodeValueInfo(info, response->add_values());
 }
 
 void UnloadProgram(CommandScope& scope, const v1::UnloadProgramRequest& request,

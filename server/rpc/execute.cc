@@ -54,10 +54,31 @@ void StartRecord(CommandScope& scope, const Repeatable& repeatable) {
   scope.transaction.Record(repeatable.key, *given);
 }
 
+void RunOrRepeat(Session& session, PhaseClock clock, const RepeatablePtr& repeatable,
+                 google::protobuf::Message* response, const std::function<void()>& between_ops,
+                 const std::function<void(CommandScope&)>& command) {
+  const bool repeated =
+      repeatable != nullptr && Repeat(session, *repeatable, clock, between_ops, response);
+  if (repeatable != nullptr) clock.metrics().Planned(repeated);
+  if (repeated) return;
+  CommandScope scope(session, between_ops);
+  const bool recorded = repeatable != nullptr && session.commands().Wants(repeatable->key);
+  if (recorded) StartRecord(scope, *repeatable);
+  RunMeasured(scope, clock, [&](CommandScope& traced) {
+    command(traced);
+    if (recorded) traced.transaction.Answer(traced.answers, response->SerializeAsString());
+  });
+}
+
+bool LacksMemory(const Error& error) {
+  return error.reason().name == reason::kQuotaExceeded.name ||
+         error.reason().name == reason::kOutOfMemory.name;
+}
+
 }  // namespace
 
 void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
-                 const std::optional<Repeatable>& repeatable, google::protobuf::Message* response,
+                 const RepeatablePtr& repeatable, google::protobuf::Message* response,
                  const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command) {
   if (sequence != 0) {
@@ -67,16 +88,14 @@ void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t
     }
   }
   between_ops();
-  const bool repeated = repeatable && Repeat(session, *repeatable, clock, between_ops, response);
-  if (repeatable) clock.metrics().Planned(repeated);
-  if (!repeated) {
-    CommandScope scope(session, between_ops);
-    const bool recorded = repeatable && session.commands().Wants(repeatable->key);
-    if (recorded) StartRecord(scope, *repeatable);
-    RunMeasured(scope, clock, [&](CommandScope& traced) {
-      command(traced);
-      if (recorded) traced.transaction.Answer(traced.answers, response->SerializeAsString());
-    });
+  try {
+    RunOrRepeat(session, clock, repeatable, response, between_ops, command);
+  } catch (const Error& error) {
+    // What the cached plans keep may be what the command lacks. Nothing has changed yet; but a
+    // command that is not repeatable may have used its arguments up.
+    if (repeatable == nullptr || !LacksMemory(error) || !session.commands().Clear()) throw;
+    response->Clear();
+    RunOrRepeat(session, clock, repeatable, response, between_ops, command);
   }
   if (sequence != 0) {
     session.replays().Store(sequence, payload, response->SerializeAsString());

@@ -40,7 +40,7 @@ void RunMeasured(CommandScope& scope, PhaseClock& clock,
 // answer when `sequence` is not 0 and was answered before for the same payload. Throws.
 // One that is `repeatable` need not be traced each time.
 void ExecuteOnce(Session& session, PhaseClock clock, uint64_t sequence, uint64_t payload,
-                 const std::optional<Repeatable>& repeatable, google::protobuf::Message* response,
+                 const RepeatablePtr& repeatable, google::protobuf::Message* response,
                  const std::function<void()>& between_ops,
                  const std::function<void(CommandScope&)>& command);
 
@@ -61,14 +61,15 @@ grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerCont
     access.CheckMessage(*context, bytes);
     const std::shared_ptr<Session> session = access.Find(*context, request->session_id());
     access.metrics().Received(bytes);
+    const uint64_t sequence = SequenceOf(*request);
+    const uint64_t payload = sequence == 0 ? 0 : PayloadHash(*request);
+    const RepeatablePtr repeatable = RepeatableOf(*request, *session);
     PhaseClock clock(access.metrics());
     session->Post(
         [=, &access]() mutable {
           clock.Ends(Phase::kQueue);
           const grpc::Status status = Guard([&] {
-            const uint64_t sequence = SequenceOf(*request);
-            ExecuteOnce(*session, clock, sequence, sequence == 0 ? 0 : PayloadHash(*request),
-                        RepeatableOf(*request, *session), response,
+            ExecuteOnce(*session, clock, sequence, payload, repeatable, response,
                         StopWithCall(*context, *session),
                         [&](CommandScope& scope) { verb(scope, *request, response); });
           });
@@ -76,7 +77,8 @@ grpc::ServerUnaryReactor* Execute(const Access& access, grpc::CallbackServerCont
           session->Renew();
           reactor->Finish(status);
         },
-        bytes < kSmallMessage ? 0 : static_cast<int64_t>(bytes));
+        bytes < kSmallMessage ? 0 : static_cast<int64_t>(bytes),
+        [&] { return bytes < kSmallMessage && IsQuick(*session, repeatable); });
   });
   if (!queued.ok()) reactor->Finish(queued);
   return reactor;

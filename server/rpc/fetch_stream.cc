@@ -39,7 +39,8 @@ class FetchStreamReactor final : public Download<grpc::ByteBuffer> {
 
  private:
   void Collect(CommandScope& scope) override {
-    for (const auto& [name, value] : scope.transaction.Fetch(Strings(request_.names()))) {
+    for (const auto& [name, item] : scope.transaction.Fetch(Strings(request_.names()))) {
+      const Value& value = TensorOf(name, item);
       RequireBytes(value.spec(), "FetchStream");
       tensors_.emplace_back(name, OnHost(value.tensor(), scope.session.stream()));
     }

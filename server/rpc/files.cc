@@ -55,7 +55,10 @@ class SaveSessionReactor final : public Download<v1::FileChunk> {
     if (names.empty()) {
       for (const auto& [name, value] : session.names()) names.push_back(name);
     }
-    const std::vector<NamedValue> values = scope.transaction.Fetch(names);
+    std::vector<std::pair<std::string, Value>> values;
+    for (const auto& [name, item] : scope.transaction.Fetch(names)) {
+      values.emplace_back(name, TensorOf(name, item));
+    }
     std::vector<std::pair<std::string, TensorSpec>> specs;
     nlohmann::json leaves = nlohmann::json::array();
     for (const auto& [name, value] : values) {

@@ -11,8 +11,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "core/error.h"
-#include "rpc/model.h"
 #include "rpc/model_check.h"
+#include "rpc/node.h"
 
 namespace gradwire::rpc {
 namespace {
@@ -23,19 +23,52 @@ constexpr size_t kMaxBytes = size_t{256} << 20;
 
 Error Invalid(std::string message) { return {reason::kInvalidModel, std::move(message)}; }
 
-// One call: what the names and attributes of the body stand for.
+using AttributeMap = absl::flat_hash_map<std::string, const v1::AttributeProto*>;
+
+// One call, or a graph within its body: what names and attributes stand for.
 struct Frame {
-  absl::flat_hash_map<std::string, std::string> names;
-  absl::flat_hash_map<std::string, const v1::AttributeProto*> attributes;
+  absl::flat_hash_map<std::string, std::string> names = {};
+  AttributeMap attributes = {};
+  const Frame* outer = nullptr;  // of a graph; the call's frame has the attributes
+
+  // Null where nothing makes the name.
+  const std::string* Find(const std::string& name) const {
+    const auto found = names.find(name);
+    if (found != names.end()) return &found->second;
+    return outer == nullptr ? nullptr : outer->Find(name);
+  }
+  const std::string& NameOf(const std::string& name) const {
+    if (const std::string* found = Find(name)) return *found;
+    throw Invalid(fmt::format("nothing makes '{}'", name));
+  }
+  const AttributeMap& CallAttributes() const {
+    return outer == nullptr ? attributes : outer->CallAttributes();
+  }
 };
 
 class Expander {
  public:
   explicit Expander(const v1::ModelProto& model) {
-    const v1::GraphProto& graph = model.graph();
     for (const auto& function : model.functions()) {
       functions_.emplace(FunctionId(function), &function);
     }
+    Take(model.graph());
+    ForEachNode(model.graph().node(), [&](const v1::NodeProto& node) {
+      for (const auto& [name, graph] : GraphsOf(node)) Take(*graph);
+    });
+  }
+
+  std::vector<NodeDef> Expand(const v1::ModelProto& model) {
+    const OpsetImports imports = DecodeImports(model.opset_import());
+    std::vector<NodeDef> nodes;
+    for (int i = 0; i < model.graph().node_size(); ++i) {
+      Add(model.graph().node(i), {imports, i, model.graph().node(i).name()}, nodes);
+    }
+    return nodes;
+  }
+
+ private:
+  void Take(const v1::GraphProto& graph) {
     for (const auto& input : graph.input()) taken_.insert(input.name());
     for (const auto& initializer : graph.initializer()) taken_.insert(initializer.name());
     for (const auto& sparse : graph.sparse_initializer()) taken_.insert(sparse.values().name());
@@ -44,33 +77,38 @@ class Expander {
     }
   }
 
-  std::vector<NodeDef> Expand(const v1::ModelProto& model) {
-    const OpsetImports imports = DecodeImports(model.opset_import());
-    for (index_ = 0; index_ < model.graph().node_size(); ++index_) {
-      Add(model.graph().node(index_), imports, model.graph().node(index_).name());
-    }
-    return std::move(nodes_);
-  }
-
- private:
-  void Add(const v1::NodeProto& node, const OpsetImports& imports, const std::string& label) {
+  void Add(const v1::NodeProto& node, const NodePlace& place, std::vector<NodeDef>& nodes) {
     const auto found = functions_.find(FunctionId(node));
     if (found == functions_.end()) {
-      nodes_.push_back(DecodeNode(node, imports, index_, label));
+      const DecodeInner inner = [this](const v1::NodeProto& in_graph, const NodePlace& at,
+                                       std::vector<NodeDef>& to) { AddInner(in_graph, at, to); };
+      nodes.push_back(DecodeNode(node, place, inner));
       return;
     }
     try {
-      AddCall(node, *found->second, label.empty() ? node.op_type() : label);
+      const std::string label = place.label.empty() ? node.op_type() : place.label;
+      AddCall(node, *found->second, {place.imports, place.index, label}, nodes);
     } catch (Error& error) {
       if (!error.metadata().contains("node")) {
-        Place(error, {.op_type = node.op_type(), .label = label, .index = index_});
+        Place(error, {.op_type = node.op_type(), .label = place.label, .index = place.index});
       }
       throw;
     }
   }
 
-  void AddCall(const v1::NodeProto& call, const v1::FunctionProto& function,
-               const std::string& label) {
+  // A node of a graph among another's attributes.
+  void AddInner(const v1::NodeProto& node, const NodePlace& place, std::vector<NodeDef>& nodes) {
+    if (depth_ >= kMaxDepth) {
+      throw Invalid(fmt::format("graphs are nested more than {} deep", kMaxDepth));
+    }
+    ++depth_;
+    Add(node, place, nodes);
+    --depth_;
+  }
+
+  void AddCall(const v1::NodeProto& call, const v1::FunctionProto& function, const NodePlace& place,
+               std::vector<NodeDef>& nodes) {
+    const std::string& label = place.label;
     CheckDepth(function);
     Frame frame = FrameOf(call, function);
     const OpsetImports imports = DecodeImports(function.opset_import());
@@ -81,11 +119,11 @@ class Expander {
       if (bytes_ > kMaxBytes) {
         throw Invalid(fmt::format("the calls of functions come to more than {} bytes", kMaxBytes));
       }
-      Add(node, imports,
-          fmt::format("{}/{}", label, node.name().empty() ? std::to_string(i) : node.name()));
+      const std::string own = node.name().empty() ? std::to_string(i) : node.name();
+      Add(node, {imports, place.index, fmt::format("{}/{}", label, own)}, nodes);
     }
     stack_.pop_back();
-    PassThrough(call, function, frame, label);
+    PassThrough(call, function, frame, place, nodes);
   }
 
   void CheckDepth(const v1::FunctionProto& function) const {
@@ -132,23 +170,22 @@ class Expander {
   v1::NodeProto Instantiate(const v1::NodeProto& body, Frame& frame, const std::string& label) {
     v1::NodeProto node = body;
     for (std::string& name : *node.mutable_input()) {
-      if (!name.empty()) name = frame.names.at(name);
-    }
-    for (std::string& name : *node.mutable_output()) {
-      if (name.empty()) continue;
-      const auto [known, fresh] = frame.names.try_emplace(name);
-      if (fresh) known->second = Fresh(fmt::format("{}/{}", label, name));
-      name = known->second;
+      if (!name.empty()) name = frame.NameOf(name);
     }
     node.clear_attribute();
     for (const auto& attribute : body.attribute()) {
       if (attribute.ref_attr_name().empty()) {
-        *node.add_attribute() = attribute;
+        v1::AttributeProto& copy = *node.add_attribute();
+        copy = attribute;
+        if (copy.has_g()) Instantiate(*copy.mutable_g(), frame, label);
       } else if (const v1::AttributeProto* given = Referred(attribute, frame)) {
         v1::AttributeProto& copy = *node.add_attribute();
         copy = *given;
         copy.set_name(attribute.name());
       }
+    }
+    for (std::string& name : *node.mutable_output()) {
+      if (!name.empty()) name = Define(name, frame, label);
     }
     if (node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training") {
       RenameValues(frame, node);
@@ -156,11 +193,28 @@ class Expander {
     return node;
   }
 
+  // A graph within the body: its own names become new ones, which no name of the caller's can be.
+  void Instantiate(v1::GraphProto& graph, const Frame& around, const std::string& label) {
+    Frame frame{.outer = &around};
+    for (auto& input : *graph.mutable_input()) input.set_name(Define(input.name(), frame, label));
+    for (auto& initializer : *graph.mutable_initializer()) {
+      initializer.set_name(Define(initializer.name(), frame, label));
+    }
+    for (auto& node : *graph.mutable_node()) node = Instantiate(node, frame, label);
+    for (auto& output : *graph.mutable_output()) output.set_name(frame.NameOf(output.name()));
+  }
+
+  // What a name that the frame's nodes make stands for.
+  std::string Define(const std::string& name, Frame& frame, const std::string& label) {
+    const auto [known, fresh] = frame.names.try_emplace(name);
+    if (fresh) known->second = Fresh(fmt::format("{}/{}", label, name));
+    return known->second;
+  }
+
   // The attributes xs, zs and y of a Gradient are names of values, too.
   static void RenameValues(const Frame& frame, v1::NodeProto& node) {
     const auto rename = [&](std::string& name) {
-      const auto known = frame.names.find(name);
-      if (known != frame.names.end()) name = known->second;
+      if (const std::string* known = frame.Find(name)) name = *known;
     };
     for (auto& attribute : *node.mutable_attribute()) {
       for (std::string& name : *attribute.mutable_strings()) rename(name);
@@ -170,8 +224,8 @@ class Expander {
 
   static const v1::AttributeProto* Referred(const v1::AttributeProto& attribute,
                                             const Frame& frame) {
-    const auto found = frame.attributes.find(attribute.ref_attr_name());
-    if (found == frame.attributes.end()) {
+    const auto found = frame.CallAttributes().find(attribute.ref_attr_name());
+    if (found == frame.CallAttributes().end()) {
       throw Invalid(fmt::format("attribute '{}' refers to '{}', which the function does not have",
                                 attribute.name(), attribute.ref_attr_name()));
     }
@@ -187,17 +241,18 @@ class Expander {
   }
 
   // An output of the function that is one of its inputs has no node that could make it.
-  void PassThrough(const v1::NodeProto& call, const v1::FunctionProto& function, const Frame& frame,
-                   const std::string& label) {
+  static void PassThrough(const v1::NodeProto& call, const v1::FunctionProto& function,
+                          const Frame& frame, const NodePlace& place, std::vector<NodeDef>& nodes) {
+    const OpsetImports newest;
     for (int i = 0; i < call.output_size(); ++i) {
       if (call.output(i).empty()) continue;
-      const std::string& made = frame.names.at(function.output(i));
+      const std::string& made = frame.NameOf(function.output(i));
       if (made == call.output(i)) continue;
       v1::NodeProto identity;
       identity.set_op_type("Identity");
       identity.add_input(made);
       identity.add_output(call.output(i));
-      nodes_.push_back(DecodeNode(identity, {}, index_, label));
+      nodes.push_back(DecodeNode(identity, {newest, place.index, place.label}));
     }
   }
 
@@ -209,9 +264,8 @@ class Expander {
   absl::flat_hash_map<std::string, const v1::FunctionProto*> functions_;
   absl::flat_hash_set<std::string> taken_;  // names of values
   std::vector<const v1::FunctionProto*> stack_;
-  std::vector<NodeDef> nodes_;
   size_t bytes_ = 0;
-  int index_ = 0;  // of the graph's node that is being expanded
+  size_t depth_ = 0;  // of graphs within graphs, calls included
 };
 
 }  // namespace

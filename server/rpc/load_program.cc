@@ -11,6 +11,7 @@
 #include "backend/quota.h"
 #include "rpc/model.h"
 #include "rpc/model_check.h"
+#include "rpc/node.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
 #include "rpc/wire.h"
@@ -21,13 +22,13 @@ namespace {
 // Recorded nodes mean the newest version of domains of which nothing is said.
 void ImportMissing(v1::ModelProto& model) {
   OpsetImports imports = DecodeImports(model.opset_import());
-  for (const auto& node : model.graph().node()) {
+  ForEachNode(model.graph().node(), [&](const v1::NodeProto& node) {
     const std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
-    if (!imports.emplace(domain, NewestOpset(domain)).second) continue;
+    if (!imports.emplace(domain, NewestOpset(domain)).second) return;
     auto& import = *model.add_opset_import();
     import.set_domain(domain);
     import.set_version(NewestOpset(domain));
-  }
+  });
 }
 
 // The model of a call: `head` is its first message, `data` that of all messages.

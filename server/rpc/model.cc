@@ -12,93 +12,16 @@
 #include "rpc/functions.h"
 #include "rpc/model_check.h"
 #include "rpc/sparse.h"
+#include "rpc/value_info.h"
 #include "rpc/wire.h"
 #include "session/gradient_node.h"
 
 namespace gradwire::rpc {
 namespace {
 
-using Attribute = v1::AttributeProto;
-
 // Metadata of a saved program: where its parameters are bound, and their names as a JSON list.
 const std::string kPrefixKey = "gradwire.parameter_prefix";
 const std::string kParametersKey = "gradwire.parameters";
-
-// Some exporters write this for a dimension that is open.
-constexpr int64_t kUnknownExtent = -1;
-
-template <class To, class Field>
-std::vector<To> Vector(const Field& field) {
-  return {field.begin(), field.end()};
-}
-
-Tensor DecodeTensor(const Attribute& proto) {
-  try {
-    return DecodeHost(proto.t());
-  } catch (Error& error) {
-    error.Prefix(fmt::format("attribute '{}': ", proto.name()));
-    throw;
-  }
-}
-
-AttributeValue DecodeAttribute(const Attribute& proto) {
-  const Attribute::AttributeType type = TypeOf(proto);
-  switch (type) {
-    case Attribute::FLOAT:
-      return static_cast<double>(proto.f());
-    case Attribute::INT:
-      return int64_t{proto.i()};
-    case Attribute::STRING:
-      return proto.s();
-    case Attribute::TENSOR:
-      return DecodeTensor(proto);
-    case Attribute::FLOATS:
-      return Vector<double>(proto.floats());
-    case Attribute::INTS:
-      return Vector<int64_t>(proto.ints());
-    case Attribute::STRINGS:
-      return Vector<std::string>(proto.strings());
-    default:
-      throw Error(reason::kOpUnsupported,
-                  fmt::format("attribute '{}' of type {} is not supported", proto.name(),
-                              Attribute::AttributeType_Name(type)));
-  }
-}
-
-ValueInfo DecodeValueInfo(const v1::ValueInfoProto& proto) {
-  ValueInfo info{proto.name(), DType::kUndefined, std::nullopt};
-  const v1::TypeProto::Tensor& tensor = proto.type().tensor_type();
-  if (tensor.elem_type() != 0) info.dtype = DTypeFromCode(tensor.elem_type());
-  if (!tensor.has_shape()) return info;
-  info.dims.emplace();
-  TensorSpec smallest{info.dtype, {}};
-  for (const auto& dim : tensor.shape().dim()) {
-    ValueInfo::Dim& to = info.dims->emplace_back();
-    if (dim.has_dim_value() && dim.dim_value() != kUnknownExtent) to.extent = dim.dim_value();
-    to.name = dim.dim_param();
-    CheckUtf8(to.name);
-    smallest.dims.push_back(to.extent.value_or(1));
-  }
-  CheckSpec(smallest);
-  return info;
-}
-
-// Of a graph's inputs or outputs.
-template <class Protos>
-std::vector<ValueInfo> DecodeValueInfos(const Protos& protos, const char* kind,
-                                        const std::set<std::string>& leave_out = {}) {
-  std::vector<ValueInfo> infos;
-  for (const v1::ValueInfoProto& proto : protos) {
-    if (leave_out.contains(proto.name())) continue;
-    try {
-      infos.push_back(DecodeValueInfo(proto));
-    } catch (Error& error) {
-      error.Prefix(fmt::format("{} '{}': ", kind, proto.name())).With("tensor", proto.name());
-      throw;
-    }
-  }
-  return infos;
-}
 
 void SetMetadata(v1::ModelProto& model, const std::string& key, const std::string& value) {
   for (auto& entry : *model.mutable_metadata_props()) {
@@ -218,49 +141,6 @@ std::optional<std::string> SavedPrefix(const v1::ModelProto& model) {
   return std::nullopt;
 }
 
-OpsetImports DecodeImports(const OpsetProtos& protos) {
-  OpsetImports imports;
-  for (const auto& proto : protos) {
-    imports[proto.domain() == "ai.onnx" ? "" : proto.domain()] = proto.version();
-  }
-  return imports;
-}
-
-Attribute::AttributeType TypeOf(const Attribute& proto) {
-  if (proto.type() != Attribute::UNDEFINED) return proto.type();
-  // The one field that is set says it.
-  if (proto.has_f()) return Attribute::FLOAT;
-  if (proto.has_i()) return Attribute::INT;
-  if (proto.has_s()) return Attribute::STRING;
-  if (proto.has_t()) return Attribute::TENSOR;
-  if (proto.has_g()) return Attribute::GRAPH;
-  if (proto.floats_size() > 0) return Attribute::FLOATS;
-  if (proto.strings_size() > 0) return Attribute::STRINGS;
-  return Attribute::INTS;
-}
-
-NodeDef DecodeNode(const v1::NodeProto& proto, const OpsetImports& imports, int index,
-                   const std::string& label) {
-  NodeDef node{.op_type = proto.op_type(),
-               .label = label,
-               .inputs = Strings(proto.input()),
-               .outputs = Strings(proto.output()),
-               .index = index};
-  ResolveOp(node, proto.domain(), imports);
-  try {
-    for (const Attribute& attribute : proto.attribute()) {
-      node.attributes.Set(attribute.name(), DecodeAttribute(attribute));
-    }
-  } catch (Error& error) {
-    if (error.code() != Code::kUnimplemented) {
-      Place(error, node);
-      throw;
-    }
-    if (!node.refusal.has_value()) node.refusal = error;
-  }
-  return node;
-}
-
 void CheckModelSize(size_t bytes) {
   if (bytes <= INT32_MAX) return;
   throw Error(
@@ -278,30 +158,6 @@ LoadedProgram DecodeModel(v1::ModelProto model, const std::string& name,
     Error invalid(reason::kInvalidModel, error.message());
     for (const auto& [key, value] : error.metadata()) invalid.With(key, value);
     throw invalid;
-  }
-}
-
-ValueInfo InfoOf(const std::string& name, const std::optional<TensorSpec>& spec) {
-  if (!spec.has_value()) return {name, DType::kUndefined, std::nullopt};
-  ValueInfo info{name, spec->dtype, std::vector<ValueInfo::Dim>()};
-  for (const int64_t extent : spec->dims) info.dims->push_back({extent, ""});
-  return info;
-}
-
-void EncodeValueInfo(const ValueInfo& info, v1::ValueInfoProto* proto) {
-  proto->set_name(info.name);
-  if (info.dtype == DType::kUndefined) return;
-  v1::TypeProto::Tensor& tensor = *proto->mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(static_cast<int>(info.dtype));
-  if (!info.dims.has_value()) return;
-  tensor.mutable_shape();
-  for (const ValueInfo::Dim& dim : *info.dims) {
-    auto& to = *tensor.mutable_shape()->add_dim();
-    if (dim.extent.has_value()) {
-      to.set_dim_value(*dim.extent);
-    } else if (!dim.name.empty()) {
-      to.set_dim_param(dim.name);
-    }
   }
 }
 

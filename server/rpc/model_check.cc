@@ -12,17 +12,16 @@
 #include "absl/container/flat_hash_set.h"
 #include "core/error.h"
 #include "core/utf8.h"
-#include "rpc/model.h"
+#include "rpc/node.h"
 
 namespace gradwire::rpc {
 namespace {
 
-using Nodes = google::protobuf::RepeatedPtrField<v1::NodeProto>;
-
 // The newest version of each domain that has versions here.
-constexpr std::array<std::pair<std::string_view, int64_t>, 4> kNewest = {{
+constexpr std::array<std::pair<std::string_view, int64_t>, 5> kNewest = {{
     {"", kMaxOpset},
     {"ai.onnx.ml", 5},
+    {"ai.onnx.preview", 1},
     {"ai.onnx.preview.training", 1},
     {"gradwire", 1},
 }};
@@ -57,11 +56,35 @@ void CheckImports(const OpsetProtos& protos) {
   }
 }
 
-// One scope of names, a graph's or a function's: each is made once, and before it is read.
+// One scope of names, a graph's or a function's: each is made once, and before it is read. A graph
+// among the attributes of a node is a scope that sees the one around it, whose names it may hide.
 class Scope {
  public:
-  Scope(const OpsetProtos& imports, const std::set<std::string>& functions)
-      : imports_(DecodeImports(imports)), functions_(functions) {}
+  Scope(const OpsetProtos& imports, const std::set<std::string>& functions, bool in_function)
+      : imports_(DecodeImports(imports)), functions_(functions), in_function_(in_function) {}
+  Scope(const Scope& outer, const v1::GraphProto& graph)
+      : imports_(outer.imports_),
+        functions_(outer.functions_),
+        in_function_(outer.in_function_),
+        outer_(&outer) {
+    AddGraph(graph);
+  }
+
+  void AddGraph(const v1::GraphProto& graph) {
+    if (outer_ != nullptr && graph.sparse_initializer_size() > 0) {
+      throw Error(reason::kOpUnsupported,
+                  fmt::format("initializer '{}' is sparse, which is not supported in a graph "
+                              "within a node: make it dense",
+                              graph.sparse_initializer(0).values().name()));
+    }
+    for (const auto& input : graph.input()) AddInput(input.name());
+    for (const auto& initializer : graph.initializer()) AddInitializer(initializer.name());
+    for (const auto& initializer : graph.sparse_initializer()) {
+      AddInitializer(initializer.values().name());
+    }
+    AddNodes(graph.node());
+    for (const auto& output : graph.output()) CheckOutput(output.name());
+  }
 
   void AddInput(const std::string& name) {
     CheckUtf8(name);
@@ -69,6 +92,29 @@ class Scope {
     if (!makers_.emplace(name, "an input").second) {
       throw Invalid(fmt::format("there are two inputs '{}'", name));
     }
+  }
+
+  void AddNodes(const NodeProtos& nodes) {
+    for (int i = 0; i < nodes.size(); ++i) {
+      try {
+        AddNode(nodes, i);
+      } catch (Error& error) {
+        error.Prefix(Describe(nodes[i], i) + " ");
+        if (outer_ != nullptr) throw;
+        error.With("node", std::to_string(i)).With("op", nodes[i].op_type());
+        if (!nodes[i].name().empty()) error.With("node_name", nodes[i].name());
+        throw;
+      }
+    }
+  }
+
+  void CheckOutput(const std::string& name) const {
+    if (!Knows(name)) throw Invalid(fmt::format("nothing makes the output '{}'", name));
+  }
+
+ private:
+  bool Knows(const std::string& name) const {
+    return makers_.contains(name) || (outer_ != nullptr && outer_->Knows(name));
   }
 
   // An initializer may be the default of an input.
@@ -81,25 +127,7 @@ class Scope {
     makers_.emplace(name, "an initializer");
   }
 
-  void AddNodes(const Nodes& nodes) {
-    for (int i = 0; i < nodes.size(); ++i) {
-      try {
-        AddNode(nodes, i);
-      } catch (Error& error) {
-        error.Prefix(Describe(nodes[i], i) + " ");
-        error.With("node", std::to_string(i)).With("op", nodes[i].op_type());
-        if (!nodes[i].name().empty()) error.With("node_name", nodes[i].name());
-        throw;
-      }
-    }
-  }
-
-  void CheckOutput(const std::string& name) const {
-    if (!makers_.contains(name)) throw Invalid(fmt::format("nothing makes the output '{}'", name));
-  }
-
- private:
-  void AddNode(const Nodes& nodes, int i) {
+  void AddNode(const NodeProtos& nodes, int i) {
     const v1::NodeProto& node = nodes[i];
     if (node.op_type().empty()) throw Invalid("has no op_type");
     for (const std::string& name : {node.op_type(), node.domain(), node.name()}) CheckUtf8(name);
@@ -108,18 +136,18 @@ class Scope {
       throw Invalid(fmt::format("is of domain {}, which is not imported", DomainName(domain)));
     }
     for (const std::string& name : node.input()) {
-      if (!name.empty() && !makers_.contains(name)) throw Invalid(WhyUndefined(nodes, i, name));
+      if (!name.empty() && !Knows(name)) throw Invalid(WhyUndefined(nodes, i, name));
     }
+    CheckAttributes(node);
     for (const std::string& name : node.output()) {
       if (name.empty()) continue;
       CheckUtf8(name);
       const auto [found, fresh] = makers_.emplace(name, fmt::format("made by node {}", i));
       if (!fresh) throw Invalid(fmt::format("makes '{}', which is {}", name, found->second));
     }
-    CheckAttributes(node);
   }
 
-  static std::string WhyUndefined(const Nodes& nodes, int reader, const std::string& name) {
+  static std::string WhyUndefined(const NodeProtos& nodes, int reader, const std::string& name) {
     for (int i = reader; i < nodes.size(); ++i) {
       for (const std::string& output : nodes[i].output()) {
         if (output != name) continue;
@@ -131,46 +159,46 @@ class Scope {
     return fmt::format("reads '{}', which nothing makes", name);
   }
 
-  static void CheckAttributes(const v1::NodeProto& node) {
+  void CheckAttributes(const v1::NodeProto& node) const {
     std::set<std::string_view> names;
     for (const auto& attribute : node.attribute()) {
       if (attribute.name().empty()) throw Invalid("has an attribute without a name");
       if (!names.insert(attribute.name()).second) {
         throw Invalid(fmt::format("has two attributes '{}'", attribute.name()));
       }
+      if (!in_function_ && !attribute.ref_attr_name().empty()) {
+        throw Invalid(fmt::format("refers to attribute '{}' outside of any function",
+                                  attribute.ref_attr_name()));
+      }
+    }
+    for (const auto& [name, graph] : GraphsOf(node)) {
+      CheckUtf8(name);
+      try {
+        Scope(*this, *graph);
+      } catch (Error& error) {
+        error.Prefix(fmt::format("has a graph '{}': ", name));
+        throw;
+      }
     }
   }
 
   const std::map<std::string, int64_t> imports_;
   const std::set<std::string>& functions_;
+  const bool in_function_;
+  const Scope* const outer_ = nullptr;
   // What makes each name, in words.
   absl::flat_hash_map<std::string, std::string> makers_;
   absl::flat_hash_set<std::string> initializers_;
 };
 
 void CheckGraph(const v1::ModelProto& model, const std::set<std::string>& functions) {
-  const v1::GraphProto& graph = model.graph();
-  Scope scope(model.opset_import(), functions);
-  for (const auto& input : graph.input()) scope.AddInput(input.name());
-  for (const auto& initializer : graph.initializer()) scope.AddInitializer(initializer.name());
-  for (const auto& initializer : graph.sparse_initializer()) {
-    scope.AddInitializer(initializer.values().name());
-  }
-  for (int i = 0; i < graph.node_size(); ++i) {
-    for (const auto& attribute : graph.node(i).attribute()) {
-      if (attribute.ref_attr_name().empty()) continue;
-      throw Invalid(fmt::format("{} refers to attribute '{}' outside of any function",
-                                Describe(graph.node(i), i), attribute.ref_attr_name()));
-    }
-  }
-  scope.AddNodes(graph.node());
-  for (const auto& output : graph.output()) scope.CheckOutput(output.name());
+  Scope(model.opset_import(), functions, /*in_function=*/false).AddGraph(model.graph());
 }
 
 void CheckFunction(const v1::FunctionProto& function, const std::set<std::string>& functions) {
   if (function.name().empty()) throw Invalid("the function has no name");
   CheckImports(function.opset_import());
-  Scope scope(function.opset_import(), functions);
+  Scope scope(function.opset_import(), functions, /*in_function=*/true);
   for (const std::string& input : function.input()) scope.AddInput(input);
   scope.AddNodes(function.node());
   std::set<std::string> outputs;

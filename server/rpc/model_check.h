@@ -23,8 +23,8 @@ int64_t NewestOpset(const std::string& domain);
 
 // Throws INVALID_MODEL that names what is wrong and where: a version that is not known here, a
 // domain that is not imported, a name that is empty, made twice, or read before it is made, an
-// attribute or function given twice. Bodies of functions are held to the same; graphs among the
-// attributes are not looked into.
+// attribute or function given twice. Bodies of functions and graphs among the attributes are held
+// to the same.
 void CheckModel(const v1::ModelProto& model);
 
 }  // namespace gradwire::rpc

@@ -108,10 +108,13 @@ class PipelineReactor final
     access_.metrics().Received(bytes);
     const grpc::Status queued = Guard([&] {
       PhaseClock clock(access_.metrics());
-      session_->Post([this, bytes, clock, request = std::move(request)]() mutable {
-        clock.Ends(Phase::kQueue);
-        Answer(*request, bytes, clock);
-      });
+      const RepeatablePtr repeatable = RepeatableOf(request->command(), *session_);
+      session_->Post(
+          [this, bytes, clock, request, repeatable]() mutable {
+            clock.Ends(Phase::kQueue);
+            Answer(*request, repeatable, bytes, clock);
+          },
+          0, [&] { return bytes < kSmallMessage && IsQuick(*session_, repeatable); });
     });
     if (!queued.ok()) {
       Refuse(bytes, queued);
@@ -148,7 +151,8 @@ class PipelineReactor final
 
  private:
   // On the strand.
-  void Answer(const v1::PipelineRequest& request, size_t request_bytes, const PhaseClock& clock) {
+  void Answer(const v1::PipelineRequest& request, const RepeatablePtr& repeatable,
+              size_t request_bytes, const PhaseClock& clock) {
     v1::PipelineResponse response;
     response.set_sequence(request.sequence());
     CommandNames names;
@@ -156,9 +160,9 @@ class PipelineReactor final
       names = NamesOf(request.command(), *session_);
       poison_.Check(names);
       CheckUnread();
-      ExecuteOnce(*session_, clock, request.sequence(), PayloadHash(request.command()),
-                  RepeatableOf(request.command(), *session_), response.mutable_result(),
-                  StopWithCall(*context_, *session_), [&](CommandScope& scope) {
+      ExecuteOnce(*session_, clock, request.sequence(), PayloadHash(request.command()), repeatable,
+                  response.mutable_result(), StopWithCall(*context_, *session_),
+                  [&](CommandScope& scope) {
                     Dispatch(scope, request.command(), response.mutable_result());
                   });
     });

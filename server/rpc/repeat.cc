@@ -3,6 +3,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <chrono>
+
 #include "core/error.h"
 #include "rpc/wire.h"
 
@@ -60,24 +62,24 @@ std::vector<v1::TensorProto*> ArraysIn(Message& message) {
 }
 
 // The payloads are moved aside: they may be large.
-std::optional<Repeatable> RepeatableOf(Message& message) {
-  Repeatable repeatable;
-  if (!Collect(message, repeatable.arrays)) return std::nullopt;
-  std::vector<std::string> payloads(repeatable.arrays.size());
+RepeatablePtr RepeatableOf(Message& message) {
+  auto repeatable = std::make_shared<Repeatable>();
+  if (!Collect(message, repeatable->arrays)) return nullptr;
+  std::vector<std::string> payloads(repeatable->arrays.size());
   const auto swap_payloads = [&] {
     for (size_t i = 0; i < payloads.size(); ++i) {
-      v1::TensorProto& array = *repeatable.arrays[i];
+      v1::TensorProto& array = *repeatable->arrays[i];
       if (array.has_raw_data()) array.mutable_raw_data()->swap(payloads[i]);
     }
   };
   swap_payloads();
   const bool small = message.ByteSizeLong() <= kMaxKeyBytes;
-  if (small) repeatable.key = message.GetTypeName() + Serialized(message);
+  if (small) repeatable->key = message.GetTypeName() + Serialized(message);
   swap_payloads();
-  return small ? std::optional(std::move(repeatable)) : std::nullopt;
+  return small ? repeatable : nullptr;
 }
 
-std::optional<Repeatable> RepeatableOf(const v1::Command& command, Session& session) {
+RepeatablePtr RepeatableOf(const v1::Command& command, Session& session) {
   switch (command.command_case()) {
     case v1::Command::kForward:
     case v1::Command::kBackward:
@@ -87,9 +89,9 @@ std::optional<Repeatable> RepeatableOf(const v1::Command& command, Session& sess
     case v1::Command::kStep:
       break;
     default:
-      return std::nullopt;
+      return nullptr;
   }
-  if (!session.commands().enabled()) return std::nullopt;
+  if (!session.commands().enabled()) return nullptr;
   return RepeatableOf(const_cast<v1::Command&>(command));
 }
 
@@ -102,6 +104,15 @@ std::optional<std::vector<Tensor>> DecodeArrays(const Repeatable& repeatable, St
   return std::nullopt;
 }
 
+bool IsQuick(Session& session, const RepeatablePtr& repeatable) {
+  if (repeatable == nullptr) return false;
+  constexpr auto kQuick = std::chrono::microseconds(100);
+  const auto time = session.commands().TimeOf(repeatable->key);
+  if (!time.has_value() || *time > kQuick) return false;
+  const CachedCommandPtr command = session.commands().Find(repeatable->key);
+  return command != nullptr && Transaction(session, [] {}).Match(*command).has_value();
+}
+
 bool Repeat(Session& session, const Repeatable& repeatable, PhaseClock& clock,
             const std::function<void()>& between_ops, Message* response) {
   const CachedCommandPtr command = session.commands().Find(repeatable.key);
@@ -110,8 +121,10 @@ bool Repeat(Session& session, const Repeatable& repeatable, PhaseClock& clock,
   if (!given.has_value()) return false;
   clock.Ends(Phase::kDecode);
   Transaction transaction(session, between_ops);
+  const auto began = std::chrono::steady_clock::now();
   const auto fetched = transaction.Repeat(*command, *given);
   if (!fetched.has_value()) return false;
+  session.commands().Took(repeatable.key, std::chrono::steady_clock::now() - began);
   clock.Ends(Phase::kCompute);
   response->ParseFromString(command->answer);
   const std::vector<v1::TensorProto*> answers = ArraysIn(*response);

@@ -98,7 +98,7 @@ void EncodeOperator(const OpDef& op, const Backend& backend, v1::OperatorSupport
 
 bool RunsOn(const OpDef& op, Device device) {
   return !Accepted(op, device.type).empty() &&
-         (op.decompose != nullptr || IsNodeOn(op, device.type));
+         (op.decompose != nullptr || op.structured != nullptr || IsNodeOn(op, device.type));
 }
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,

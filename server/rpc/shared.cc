@@ -93,19 +93,22 @@ void FetchShared(CommandScope& scope, const v1::FetchSharedRequest& request,
   for (const uint64_t number : request.release()) shared.CheckHeld(number);
   CheckQuota("arrays held in shared memory", scope.session.options().max_tensors, shared.held(),
              request.names_size());
-  scope.after_commit.emplace_back(
-      [&shared, &request, response, values = scope.transaction.Fetch(Strings(request.names()))] {
-        for (const uint64_t number : request.release()) shared.Release(number);
-        for (const auto& [name, value] : values) {
-          v1::FetchSharedResponse::Found* found = response->add_found();
-          found->mutable_array()->set_name(name);
-          EncodeSpec(value.tensor().spec(), found->mutable_array()->mutable_spec());
-          if (const auto offset = shared.OffsetOf(value.tensor())) {
-            found->mutable_array()->set_offset(static_cast<int64_t>(*offset));
-            found->set_held(shared.Hold(value.tensor()));
-          }
-        }
-      });
+  std::vector<NamedValue> values;
+  for (const auto& [name, item] : scope.transaction.Fetch(Strings(request.names()))) {
+    values.emplace_back(name, TensorOf(name, item));
+  }
+  scope.after_commit.emplace_back([&shared, &request, response, values = std::move(values)] {
+    for (const uint64_t number : request.release()) shared.Release(number);
+    for (const auto& [name, value] : values) {
+      v1::FetchSharedResponse::Found* found = response->add_found();
+      found->mutable_array()->set_name(name);
+      EncodeSpec(value.tensor().spec(), found->mutable_array()->mutable_spec());
+      if (const auto offset = shared.OffsetOf(value.tensor())) {
+        found->mutable_array()->set_offset(static_cast<int64_t>(*offset));
+        found->set_held(shared.Hold(value.tensor()));
+      }
+    }
+  });
 }
 
 }  // namespace gradwire::rpc

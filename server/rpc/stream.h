@@ -82,7 +82,7 @@ class Upload : public grpc::ServerReadReactor<Message> {
 
   void Run(const PhaseClock& clock) {
     const grpc::Status status = Guard([&] {
-      ExecuteOnce(*session_, clock, sequence_, sequence_ == 0 ? 0 : Hash(), std::nullopt, response_,
+      ExecuteOnce(*session_, clock, sequence_, sequence_ == 0 ? 0 : Hash(), nullptr, response_,
                   StopWithCall(*context_, *session_),
                   [&](CommandScope& scope) { Execute(scope, *response_); });
       Answer();

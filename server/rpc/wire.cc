@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <initializer_list>
 
 #include "backend/on_host.h"
 #include "core/bools.h"
@@ -140,6 +142,41 @@ Tensor Decode(const v1::TensorProto& proto, Stream& stream) try {
   throw;
 }
 
+namespace {
+
+template <class Proto>
+void CheckElements(const Proto& proto, std::initializer_list<int> known) {
+  if (std::find(known.begin(), known.end(), proto.elem_type()) != known.end()) return;
+  throw Error(reason::kOpUnsupported,
+              fmt::format("'{}' has elements of kind {}: only tensors are supported", proto.name(),
+                          proto.elem_type()))
+      .With("tensor", proto.name());
+}
+
+}  // namespace
+
+Item DecodeItem(const v1::SequenceProto& proto, const DecodeArray& decode) {
+  CheckElements(proto, {v1::SequenceProto::UNDEFINED, v1::SequenceProto::TENSOR});
+  Sequence sequence;
+  try {
+    for (const auto& tensor : proto.tensor_values()) {
+      sequence.elements.emplace_back(decode(tensor));
+    }
+    return sequence;
+  } catch (Error& error) {
+    error.Prefix(fmt::format("sequence '{}': ", proto.name())).With("tensor", proto.name());
+    throw;
+  }
+}
+
+Item DecodeItem(const v1::OptionalProto& proto, const DecodeArray& decode) {
+  using Kind = v1::OptionalProto;
+  CheckElements(proto, {Kind::UNDEFINED, Kind::TENSOR, Kind::SEQUENCE});
+  if (proto.has_sequence_value()) return DecodeItem(proto.sequence_value(), decode);
+  if (proto.has_tensor_value()) return Value(decode(proto.tensor_value()));
+  return Item::Empty({.sequence = proto.elem_type() == Kind::SEQUENCE});
+}
+
 void EncodeSpec(const TensorSpec& spec, v1::TensorSpec* proto) {
   proto->set_data_type(static_cast<int>(spec.dtype));
   proto->mutable_dims()->Assign(spec.dims.begin(), spec.dims.end());
@@ -177,6 +214,12 @@ void EncodeInfo(const TensorInfo& info, v1::TensorInfo* proto) {
   proto->set_grad_fn(info.grad_fn);
   proto->set_grad(info.grad);
   proto->set_device(info.device.name());
+  if (info.type.optional) {
+    proto->set_kind(v1::EMPTY_OPTIONAL);
+  } else if (info.type.sequence) {
+    proto->set_kind(v1::SEQUENCE);
+  }
+  for (const TensorSpec& element : info.elements) EncodeSpec(element, proto->add_elements());
 }
 
 std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::string>& strings) {

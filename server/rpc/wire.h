@@ -2,6 +2,7 @@
 #ifndef GRADWIRE_RPC_WIRE_H_
 #define GRADWIRE_RPC_WIRE_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,11 @@ TensorSpec DecodeSpec(const v1::TensorSpec& proto);
 Tensor DecodeHost(const v1::TensorProto& proto);
 // On the session's device.
 Tensor Decode(const v1::TensorProto& proto, Stream& stream);
+// A sequence or an optional, whose arrays `decode` decodes. Throw OP_UNSUPPORTED for elements that
+// are no tensors.
+using DecodeArray = std::function<Tensor(const v1::TensorProto&)>;
+Item DecodeItem(const v1::SequenceProto& proto, const DecodeArray& decode);
+Item DecodeItem(const v1::OptionalProto& proto, const DecodeArray& decode);
 template <class Protos>
 std::vector<NamedTensor> DecodeAll(const Protos& protos, Stream& stream) {
   std::vector<NamedTensor> tensors;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/backward.h"
+#include "graph/item.h"
 #include "session/optimizer.h"
 #include "session/program.h"
 
@@ -18,6 +19,7 @@ namespace gradwire {
 using NamedTensor = std::pair<std::string, Tensor>;
 // Ready after Commit.
 using NamedValue = std::pair<std::string, Value>;
+using NamedItem = std::pair<std::string, Item>;
 
 struct TensorInfo {
   std::string name;
@@ -27,6 +29,8 @@ struct TensorInfo {
   std::string grad_fn;
   std::string grad;
   Device device;
+  ItemType type = {};
+  std::vector<TensorSpec> elements = {};  // of a sequence; `spec` has its element type
 };
 
 struct ForwardArgs {
@@ -34,6 +38,7 @@ struct ForwardArgs {
   std::string program;
   std::map<std::string, std::string> bindings;
   std::vector<NamedTensor> feeds;
+  std::vector<NamedItem> item_feeds;  // sequences and optionals
   std::vector<std::string> outputs;
   std::vector<std::string> fetch;
   bool no_grad = false;
@@ -43,7 +48,7 @@ struct ForwardArgs {
 };
 struct ForwardResult {
   std::vector<TensorInfo> outputs;
-  std::vector<NamedValue> fetched;
+  std::vector<NamedItem> fetched;
 };
 
 // What is known of a program's inputs: specs by name, and extents of named dimensions.
@@ -54,9 +59,9 @@ struct DescribeArgs {
 };
 struct ProgramDescription {
   ProgramPtr program;
-  // Inputs, parameters and what the nodes make, in this order; none where a spec depends on
-  // elements of an input, on an input of unknown spec, or on an operator that cannot run here.
-  std::vector<std::pair<std::string, std::optional<TensorSpec>>> values;
+  // Inputs, parameters and what the nodes make, in this order; without a type where a spec depends
+  // on elements of an input, on an input of unknown spec, or on an operator that cannot run here.
+  std::vector<ValueInfo> values;
 };
 
 // A seed by the root's name, or a vector by the input's: another tensor's name, or the array.
@@ -94,7 +99,7 @@ struct ProductArgs {
 };
 struct ProductResult {
   std::vector<TensorInfo> products;
-  std::vector<NamedValue> fetched;
+  std::vector<NamedItem> fetched;
 };
 struct StepArgs {
   std::vector<std::string> parameters;

@@ -84,7 +84,7 @@ std::vector<TensorInfo> Transaction::Backward(const BackwardArgs& args) {
   if (args.inputs.empty()) {
     for (Value& leaf : LeavesOf(LookAll(args.roots))) {
       // A leaf whose name is gone has nowhere to collect.
-      if (Find(leaf.leaf()->name) == nullptr) continue;
+      if (FindItem(leaf.leaf()->name) == nullptr) continue;
       names.push_back(leaf.leaf()->name);
       inputs.push_back(std::move(leaf));
     }
@@ -141,7 +141,7 @@ void Transaction::ZeroGrad(const std::vector<std::string>& parameters) {
     return;
   }
   for (const std::string& name : parameters) {
-    Look(name);
+    LookItem(name);
     Unbind(GradName(name));
   }
 }

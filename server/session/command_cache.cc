@@ -32,11 +32,29 @@ bool CommandCache::Wants(const std::string& key) {
   return false;
 }
 
+bool CommandCache::Clear() {
+  const bool any = std::any_of(entries_.begin(), entries_.end(),
+                               [](const Entry& entry) { return entry.command != nullptr; });
+  by_key_.clear();
+  entries_.clear();
+  return any;
+}
+
 void CommandCache::Store(const std::string& key, CachedCommandPtr command) {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return;
   found->second->command = std::move(command);
+  found->second->time.reset();
   ++found->second->recorded;
+}
+
+void CommandCache::Took(const std::string& key, std::chrono::nanoseconds time) {
+  if (const auto found = by_key_.find(key); found != by_key_.end()) found->second->time = time;
+}
+
+std::optional<std::chrono::nanoseconds> CommandCache::TimeOf(const std::string& key) const {
+  const auto found = by_key_.find(key);
+  return found == by_key_.end() ? std::nullopt : found->second->time;
 }
 
 void CommandCache::Forget(const ProgramPtr& program) {

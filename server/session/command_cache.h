@@ -3,6 +3,7 @@
 #ifndef GRADWIRE_SESSION_COMMAND_CACHE_H_
 #define GRADWIRE_SESSION_COMMAND_CACHE_H_
 
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <memory>
@@ -89,14 +90,21 @@ class CommandCache {
   bool Wants(const std::string& key);
   // Null where it cannot be cached.
   void Store(const std::string& key, CachedCommandPtr command);
+  // How long a command that was found ran this time.
+  void Took(const std::string& key, std::chrono::nanoseconds time);
+  // How long it ran last; nothing where that is not known.
+  std::optional<std::chrono::nanoseconds> TimeOf(const std::string& key) const;
   // Drops the plans of a program that the session has no more: they would hold it.
   void Forget(const ProgramPtr& program);
+  // Forgets all, and with them the arrays that they keep. Whether there was one.
+  bool Clear();
 
  private:
   struct Entry {
     std::string key;
     CachedCommandPtr command;
     int recorded = 0;
+    std::optional<std::chrono::nanoseconds> time = {};
   };
 
   const size_t capacity_;

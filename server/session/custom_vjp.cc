@@ -61,16 +61,16 @@ class ProgramVjp final : public Rule {
 
   Values Vjp(const VjpCall& call) const override {
     Environment environment = Given(call);
-    const auto nowhere = [&](const std::string& name) -> Value {
+    const auto nowhere = [&](const std::string& name) -> Item {
       throw Error(reason::kTensorNotFound, fmt::format("there is no tensor '{}'", name));
     };
-    const auto look_in_session = [&](const std::string& name) -> Value {
+    const auto look_in_session = [&](const std::string& name) -> Item {
       const auto at = std::find(parameters_.begin(), parameters_.end(), name);
       if (at == parameters_.end()) return nowhere(name);
       return call.input(outputs_.size() + inputs_.size() +
                         static_cast<size_t>(at - parameters_.begin()));
     };
-    const auto look_outside = [&](const std::string& name) -> Value {
+    const auto look_outside = [&](const std::string& name) -> Item {
       const auto parameter = vjp_->parameters.find(name);
       return parameter == vjp_->parameters.end() ? nowhere(name)
                                                  : look_in_session(parameter->second);
@@ -111,7 +111,8 @@ class ProgramVjp final : public Rule {
       const auto found = environment.find(GradName(inputs_[i]));
       if (found == environment.end() || !Contains(OutputNames(*vjp_), found->first)) continue;
       const size_t at = outputs_.size() + i;
-      const TensorSpec& got = found->second.spec();
+      const Value& gradient = TensorOf(found->first, found->second);
+      const TensorSpec& got = gradient.spec();
       const TensorSpec& want = call.input_spec(at);
       if (got.dims != want.dims || got.dtype != want.dtype) {
         throw Error(got.dims != want.dims ? reason::kShapeMismatch : reason::kDtypeMismatch,
@@ -119,7 +120,7 @@ class ProgramVjp final : public Rule {
                                 ToString(want)))
             .With("tensor", found->first);
       }
-      gradients[at] = found->second;
+      gradients[at] = gradient;
     }
     return gradients;
   }
@@ -215,8 +216,7 @@ void TraceProgram(const ProgramPtr& program, Environment& environment,
   }
   Values inputs;
   for (const std::string& name : InputNames(*program)) {
-    const auto inside = environment.find(name);
-    inputs.push_back(inside != environment.end() ? inside->second : look_outside(name));
+    inputs.push_back(TensorOf(name, Find(name, environment, look_outside)));
   }
   {
     const RecordingScope off(false);
@@ -226,13 +226,12 @@ void TraceProgram(const ProgramPtr& program, Environment& environment,
                                     [](const Value& input) { return input.requires_grad(); });
   if (!recorded) return;
   for (const std::string& name : ParametersOf(program->vjp.get())) {
-    inputs.push_back(look_in_session(name));
+    inputs.push_back(TensorOf(name, look_in_session(name)));
   }
   const std::vector<std::string> names = OutputNames(*program);
   Values outputs;
   for (const std::string& name : names) {
-    const auto made = environment.find(name);
-    outputs.push_back(made != environment.end() ? made->second : look_outside(name));
+    outputs.push_back(TensorOf(name, Find(name, environment, look_outside)));
   }
   const OriginScope scope;
   Trace::Current().origin().label = program->name;

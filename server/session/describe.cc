@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "session/gradient_node.h"
 #include "session/session.h"
 #include "session/transaction.h"
 
@@ -26,6 +27,7 @@ class ConstantEvaluator : public Evaluator {
  public:
   explicit ConstantEvaluator(Evaluator& evaluator) : evaluator_(evaluator) {}
 
+  void Poll() override { evaluator_.Poll(); }
   void Evaluate(std::span<const Value> values) override {
     std::vector<Value> pending(values.begin(), values.end());
     std::set<const Node*> seen;
@@ -50,7 +52,8 @@ std::optional<TensorSpec> SpecOf(const ValueInfo& input, const DescribeArgs& arg
   if (const auto given = args.inputs.find(input.name); given != args.inputs.end()) {
     return given->second;
   }
-  if (input.dtype == DType::kUndefined || !input.dims.has_value()) return std::nullopt;
+  const bool tensor = !input.sequence && !input.optional;
+  if (!tensor || input.dtype == DType::kUndefined || !input.dims.has_value()) return std::nullopt;
   TensorSpec spec{input.dtype, {}};
   for (const ValueInfo::Dim& dim : *input.dims) {
     const auto named = args.dims.find(dim.name);
@@ -89,8 +92,11 @@ void InferNode(const NodeDef& node, Environment& environment, std::set<std::stri
       return false;
     }
   };
-  bool known = !node.refusal.has_value();
-  for (const std::string& name : node.inputs) known &= !unknown.contains(name);
+  bool known = true;
+  ForEachNode({node}, [&](const NodeDef& inner) { known &= !inner.refusal.has_value(); });
+  for (const std::string& name : ReadsOf(node)) known &= !unknown.contains(name);
+  // What is between xs and y may be a node that cannot run here.
+  if (node.gradient != nullptr) known &= !unknown.contains(node.gradient->y);
   if (known && traced()) return;
   for (const std::string& name : node.outputs) {
     if (!name.empty()) unknown.insert(name);
@@ -113,8 +119,8 @@ ProgramDescription Transaction::DescribeProgram(const DescribeArgs& args) {
   std::set<std::string> unknown;
   const auto note = [&](const std::string& name) {
     const auto found = environment.find(name);
-    description.values.emplace_back(
-        name, found == environment.end() ? std::nullopt : std::optional(found->second.spec()));
+    description.values.push_back(found == environment.end() ? ValueInfo{.name = name}
+                                                            : InfoOf(name, found->second));
   };
   for (const ValueInfo& input : program.inputs) {
     if (const std::optional<TensorSpec> spec = SpecOf(input, args)) {
@@ -129,11 +135,11 @@ ProgramDescription Transaction::DescribeProgram(const DescribeArgs& args) {
     note(input.name);
   }
   for (const auto& [name, parameter] : program.parameters) {
-    environment[name] = Look(parameter);
+    environment[name] = LookItem(parameter);
     note(name);
   }
   TraceEach(&program, program.nodes, [&](const NodeDef& node) {
-    InferNode(node, environment, unknown, [&](const std::string& name) { return Look(name); });
+    InferNode(node, environment, unknown, [&](const std::string& name) { return LookItem(name); });
     for (const std::string& name : node.outputs) {
       if (!name.empty()) note(name);
     }

@@ -62,8 +62,9 @@ void Transaction::CheckInputs(const Program& program, const Environment& feeds,
                               const std::map<std::string, std::string>& bindings) const {
   for (const ValueInfo& input : program.inputs) {
     const auto fed = feeds.find(input.name);
-    const Value* value = fed != feeds.end() ? &fed->second : Find(BoundName(bindings, input.name));
-    if (value != nullptr) CheckDeclared("input", input, value->spec());
+    const Item* item =
+        fed != feeds.end() ? &fed->second : FindItem(BoundName(bindings, input.name));
+    if (item != nullptr) CheckDeclared("input", input, *item);
   }
 }
 
@@ -80,12 +81,13 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
   if (args.outputs.empty() && args.fetch.empty()) args.outputs = AllOutputs(*nodes, program);
   Environment environment;
   for (auto& [name, tensor] : args.feeds) environment[name] = Value(std::move(tensor));
-  const auto look_in_session = [&](const std::string& name) -> Value { return Look(name); };
-  const auto look_outside = [&](const std::string& name) -> Value {
-    if (!program) return Look(name);
+  for (auto& [name, item] : args.item_feeds) environment[name] = std::move(item);
+  const auto look_in_session = [&](const std::string& name) -> Item { return LookItem(name); };
+  const auto look_outside = [&](const std::string& name) -> Item {
+    if (!program) return LookItem(name);
     const auto parameter = program->parameters.find(name);
     const bool own = parameter != program->parameters.end() && !args.bindings.contains(name);
-    return Look(own ? parameter->second : BoundName(args.bindings, name));
+    return LookItem(own ? parameter->second : BoundName(args.bindings, name));
   };
   if (program) CheckInputs(*program, environment, args.bindings);
   try {
@@ -103,19 +105,19 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
   }
   if (program) CheckOutputs(*program, environment);
   const auto result_of = [&](const std::string& name) {
-    const auto inside = environment.find(name);
-    return inside != environment.end() ? inside->second : look_outside(name);
+    return gradwire::Find(name, environment, look_outside);
   };
   ForwardResult result;
   for (const std::string& name : args.fetch) {
-    result.fetched.push_back(Target(name, result_of(name)));
+    result.fetched.emplace_back(name, result_of(name));
+    Target(result.fetched.back().second);
   }
-  for (const std::string& name : args.announce) Target(name, result_of(name));
+  for (const std::string& name : args.announce) Target(result_of(name));
   for (const std::string& name : args.outputs) {
-    const Value value = result_of(name);
+    const Item item = result_of(name);
     const std::string& bound = BoundName(args.bindings, name);
-    Bind(bound, value);
-    result.outputs.push_back(Info(bound, value));
+    Bind(bound, item);
+    result.outputs.push_back(Info(bound, item));
   }
   return result;
 }

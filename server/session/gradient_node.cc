@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "autograd/gradient.h"
 #include "core/error.h"
+#include "graph/trace.h"
 
 namespace gradwire {
 namespace {
@@ -75,36 +76,58 @@ GradientDef FindFunction(const std::vector<NodeDef>& nodes, size_t at) {
   return gradient;
 }
 
-}  // namespace
+bool IsGradient(const NodeDef& node) {
+  return node.op_type == "Gradient" && node.domain == "ai.onnx.preview.training";
+}
 
-void ResolveGradients(std::vector<NodeDef>& nodes) {
-  size_t size = 0;
-  int count = 0;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    NodeDef& node = nodes[i];
-    if (node.op_type != "Gradient" || node.domain != "ai.onnx.preview.training") continue;
-    try {
-      auto gradient = std::make_shared<const GradientDef>(FindFunction(nodes, i));
-      size += gradient->size;
-      if (++count > kMaxGradients || size > kMaxSize || gradient->order > kMaxOrder) {
-        throw Invalid(fmt::format("Gradients are limited to {}, of {} nodes and order {}",
-                                  kMaxGradients, kMaxSize, kMaxOrder));
+// Resolves the Gradients of one client's nodes, and counts them.
+class Resolver {
+ public:
+  void Resolve(std::vector<NodeDef>& nodes) {
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      // Graphs first: a Gradient behind them copies their node.
+      for (auto& [name, graph] : nodes[i].graphs) ResolveGraph(graph);
+      if (!IsGradient(nodes[i])) continue;
+      try {
+        nodes[i].gradient = Count(FindFunction(nodes, i));
+      } catch (Error& error) {
+        Place(error, nodes[i]);
+        throw;
       }
-      node.gradient = std::move(gradient);
-    } catch (Error& error) {
-      Place(error, node);
-      throw;
     }
   }
-}
+
+ private:
+  void ResolveGraph(GraphPtr& graph) {
+    bool any = false;
+    ForEachNode(graph->nodes, [&](const NodeDef& node) { any |= IsGradient(node); });
+    if (!any) return;
+    auto resolved = std::make_shared<GraphDef>(*graph);
+    Resolve(resolved->nodes);
+    graph = std::move(resolved);
+  }
+
+  std::shared_ptr<const GradientDef> Count(GradientDef gradient) {
+    size_ += gradient.size;
+    if (++count_ > kMaxGradients || size_ > kMaxSize || gradient.order > kMaxOrder) {
+      throw Invalid(fmt::format("Gradients are limited to {}, of {} nodes and order {}",
+                                kMaxGradients, kMaxSize, kMaxOrder));
+    }
+    return std::make_shared<const GradientDef>(std::move(gradient));
+  }
+
+  size_t size_ = 0;
+  int count_ = 0;
+};
+
+}  // namespace
+
+void ResolveGradients(std::vector<NodeDef>& nodes) { Resolver().Resolve(nodes); }
 
 Values TraceGradient(const NodeDef& node, const Values& inputs, const Environment& environment,
                      const LookOutside& look_outside) {
   const GradientDef& gradient = *node.gradient;
-  const auto look = [&](const std::string& name) {
-    const auto inside = environment.find(name);
-    return inside != environment.end() ? inside->second : look_outside(name);
-  };
+  const auto look = [&](const std::string& name) { return Find(name, environment, look_outside); };
   const auto function = [&](const Values& values) -> Values {
     Environment names;
     for (size_t i = 0; i < values.size(); ++i) {
@@ -112,8 +135,9 @@ Values TraceGradient(const NodeDef& node, const Values& inputs, const Environmen
       names[differentiated ? gradient.xs[i] : gradient.zs[i - gradient.xs.size()]] = values[i];
     }
     TraceNodes(gradient.nodes, names, look);
-    const auto made = names.find(gradient.y);
-    return {made != names.end() ? made->second : look(gradient.y)};
+    // What is to be differentiated has unrolled loops, and Gradients in their bodies.
+    Trace::Current().CountTrips(1);
+    return {TensorOf(gradient.y, Find(gradient.y, names, look))};
   };
   const auto split = inputs.begin() + static_cast<std::ptrdiff_t>(gradient.xs.size());
   return GradientsOf(function, {inputs.begin(), split}, {split, inputs.end()});

@@ -20,12 +20,14 @@ struct GradientDef {
   int order = 1;                   // one more than that of Gradients among them
 };
 
-// Finds the function of each Gradient among `nodes`, which are in order. Throws INVALID_MODEL that
-// names the node where nothing before it makes y, the inputs are not as many as xs and zs, or
-// Gradients of Gradients come to more than a sane program.
+// Finds the function of each Gradient among `nodes`, which are in order, and in graphs among their
+// attributes: there the function is of that graph's nodes. Throws INVALID_MODEL that names the node
+// where nothing before it makes y, the inputs are not as many as xs and zs, or Gradients of
+// Gradients come to more than a sane program.
 void ResolveGradients(std::vector<NodeDef>& nodes);
 
-// The gradients that the node makes. Its inputs are the values of xs and zs.
+// The gradients that the node makes. Its inputs are the values of xs and zs. Throws
+// INVALID_ARGUMENT where y is no tensor, and as GradientsOf and Trace::CountTrips.
 Values TraceGradient(const NodeDef& node, const Values& inputs, const Environment& environment,
                      const LookOutside& look_outside);
 

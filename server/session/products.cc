@@ -72,7 +72,9 @@ ProductResult Transaction::Products(const ProductArgs& args, const std::vector<s
       Bind(name, walk.gradients[i]);
       result.products.push_back(Info(name, walk.gradients[i]));
     }
-    if (args.fetch) result.fetched.push_back(Target(name, walk.gradients[i]));
+    if (!args.fetch) continue;
+    Target(walk.gradients[i]);
+    result.fetched.emplace_back(name, walk.gradients[i]);
   }
   return result;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 namespace gradwire {
@@ -76,16 +77,53 @@ void CheckDeclared(const char* kind, const ValueInfo& info, const TensorSpec& sp
       .With("tensor", info.name);
 }
 
+void CheckDeclared(const char* kind, const ValueInfo& info, const Item& item) {
+  const ItemType declared{info.dtype, info.sequence, info.optional};
+  if (declared == ItemType()) return;
+  if (item.is_tensor() && !info.sequence) return CheckDeclared(kind, info, item.tensor().spec());
+  const ItemType type = item.type();
+  if (item.is_empty() && info.optional && type.dtype == DType::kUndefined) return;
+  const bool same = declared.dtype == type.dtype || declared.dtype == DType::kUndefined ||
+                    type.dtype == DType::kUndefined;
+  if (same && type.sequence == info.sequence && (info.optional || !type.optional)) return;
+  throw Error(reason::kDtypeMismatch, fmt::format("{} '{}' is declared {}, got {}", kind, info.name,
+                                                  ToString(declared), ToString(item)))
+      .With("tensor", info.name);
+}
+
+ValueInfo InfoOf(const std::string& name, const TensorSpec& spec) {
+  ValueInfo info{name, spec.dtype, std::vector<ValueInfo::Dim>()};
+  for (const int64_t extent : spec.dims) info.dims->push_back({extent, ""});
+  return info;
+}
+
+ValueInfo InfoOf(const std::string& name, const Item& item) {
+  if (item.is_tensor()) return InfoOf(name, item.tensor().spec());
+  const ItemType type = item.type();
+  return {name, type.dtype, std::nullopt, type.sequence, type.optional};
+}
+
+void ForEachNode(const std::vector<NodeDef>& nodes,
+                 const std::function<void(const NodeDef&)>& visit) {
+  for (const NodeDef& node : nodes) {
+    visit(node);
+    for (const auto& [name, graph] : node.graphs) ForEachNode(graph->nodes, visit);
+  }
+}
+
 int64_t Program::Bytes() const {
   const BytesOf bytes_of;
   int64_t bytes = std::ssize(onnx);
-  for (const NodeDef& node : nodes) {
+  ForEachNode(nodes, [&](const NodeDef& node) {
     bytes += static_cast<int64_t>(sizeof(NodeDef)) + bytes_of(node.label) + bytes_of(node.inputs) +
-             bytes_of(node.outputs);
+             bytes_of(node.outputs) + bytes_of(node.captures);
     for (const auto& [name, value] : node.attributes.entries()) {
       bytes += static_cast<int64_t>(sizeof(Attributes::Entry)) + std::visit(bytes_of, value);
     }
-  }
+    for (const auto& [name, graph] : node.graphs) {
+      for (const auto& [constant, tensor] : graph->constants) bytes += bytes_of(tensor);
+    }
+  });
   return bytes;
 }
 
@@ -105,9 +143,9 @@ std::vector<std::string> Program::NotDifferentiable() const {
 std::vector<std::string> Program::NamesWhere(
     const std::function<bool(const NodeDef&)>& wanted) const {
   std::set<std::string> names;
-  for (const NodeDef& node : nodes) {
+  ForEachNode(nodes, [&](const NodeDef& node) {
     if (wanted(node)) names.insert(FullName(node));
-  }
+  });
   return {names.begin(), names.end()};
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/quota.h"
@@ -16,6 +17,8 @@
 namespace gradwire {
 
 struct GradientDef;
+struct GraphDef;
+using GraphPtr = std::shared_ptr<const GraphDef>;
 
 // One operator call by names. What this server cannot run is kept with the reason, and refused when
 // it is run.
@@ -29,6 +32,10 @@ struct NodeDef {
   std::optional<Error> refusal;
   std::string domain;  // "" for ai.onnx
   int index = 0;       // of the client's node that this is, or is a part of
+  // Attributes that are graphs or types, and the names that the graphs read from outside.
+  std::map<std::string, GraphPtr> graphs = {};
+  std::map<std::string, ItemType> types = {};
+  std::vector<std::string> captures = {};
   // Of a Gradient (session/gradient_node.h): what it differentiates.
   std::shared_ptr<const GradientDef> gradient = nullptr;
 };
@@ -43,7 +50,8 @@ void ResolveOp(NodeDef& node, const std::string& domain, const OpsetImports& imp
 // Says in an error which node it is about: "node 3 'fc1' (Gemm): " and the metadata.
 void Place(Error& error, const NodeDef& node);
 
-// A value that a program takes or makes. Extents: a number, a name, or unknown.
+// A value that a program takes or makes. Extents: a number, a name, or unknown; of a sequence or an
+// optional they are not kept.
 struct ValueInfo {
   struct Dim {
     std::optional<int64_t> extent;
@@ -52,12 +60,30 @@ struct ValueInfo {
   std::string name;
   DType dtype = DType::kUndefined;
   std::optional<std::vector<Dim>> dims;
+  bool sequence = false;
+  bool optional = false;
 };
+ValueInfo InfoOf(const std::string& name, const TensorSpec& spec);
+ValueInfo InfoOf(const std::string& name, const Item& item);
+
+// A graph among the attributes of a node.
+struct GraphDef {
+  std::string name;
+  std::vector<NodeDef> nodes;
+  std::vector<ValueInfo> inputs;
+  std::vector<ValueInfo> outputs;
+  std::vector<std::pair<std::string, Tensor>> constants;  // initializers, on the host
+};
+// Calls `visit` for each node, and each in graphs of its own.
+void ForEachNode(const std::vector<NodeDef>& nodes,
+                 const std::function<void(const NodeDef&)>& visit);
 
 // `kind` is "input" or "output". Throws DTYPE_MISMATCH where the declared element type is another.
 // Extents are not compared: many a model declares the batch that it was exported with, and the
 // nodes check their shapes.
 void CheckDeclared(const char* kind, const ValueInfo& info, const TensorSpec& spec);
+// The same of what is one, and where a tensor, a sequence or an empty optional is declared another.
+void CheckDeclared(const char* kind, const ValueInfo& info, const Item& item);
 struct Program;
 using ProgramPtr = std::shared_ptr<const Program>;
 

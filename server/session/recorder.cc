@@ -14,7 +14,7 @@ namespace {
 // Of arrays whose elements decide a shape; the cache keeps them alive.
 constexpr size_t kMaxContentBytes = size_t{1} << 16;
 
-// What is longer spends its time in operators; plans are booked with no quota.
+// Of a plan. What is longer spends its time in operators; plans are booked with no quota.
 constexpr size_t kMaxSteps = size_t{1} << 15;
 
 // Arrays that must be there before any of `values` can be computed.
@@ -46,6 +46,17 @@ std::vector<uint64_t> EachOnce(const std::vector<uint64_t>& drawn) {
   return seeds;
 }
 
+bool MayBeSeed(const Slot& slot) { return slot.spec == TensorSpec{DType::kInt64, {1}}; }
+
+// Which of the seeds the array is.
+std::optional<size_t> DrawOf(const Slot& slot, const std::vector<uint64_t>& seeds, Stream& stream) {
+  if (seeds.empty() || !MayBeSeed(slot)) return std::nullopt;
+  const auto element = static_cast<uint64_t>(*OnHost(slot.tensor, stream).data<int64_t>());
+  const auto seed = std::find(seeds.begin(), seeds.end(), element);
+  if (seed == seeds.end()) return std::nullopt;
+  return static_cast<size_t>(seed - seeds.begin());
+}
+
 bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
 
 }  // namespace
@@ -62,12 +73,14 @@ std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
   return found->second;
 }
 
-void Recorder::Saw(const std::string& name, const Value* value) {
+void Recorder::Saw(const std::string& name, const Item* item) {
   if (!names_.insert(name).second) return;
-  if (value == nullptr) {
+  if (item == nullptr) {
     command_->names.push_back({name, std::nullopt});
     return;
   }
+  if (!item->is_tensor()) return Refuse();
+  const Value* const value = &item->tensor();
   if (value->grad_fn() != nullptr) Refuse();
   std::optional<size_t> read = ReadOf(value->slot().get());
   if (!read) {
@@ -100,6 +113,7 @@ void Recorder::WillRead(std::span<const Value> values) {
         })) {
       Refuse();
     }
+    if (MayBeSeed(*source)) read_sources_.push_back(source);
   }
 }
 
@@ -140,15 +154,15 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
       known = number;
       continue;
     }
-    if (slot->spec == TensorSpec{DType::kInt64, {1}} && !seeds.empty()) {
-      const auto element = static_cast<uint64_t>(*OnHost(slot->tensor, stream).data<int64_t>());
-      const auto seed = std::find(seeds.begin(), seeds.end(), element);
-      if (seed != seeds.end()) {
-        command_->seeds.emplace_back(number, static_cast<size_t>(seed - seeds.begin()));
-        continue;
-      }
+    if (const auto draw = DrawOf(*slot, seeds, stream)) {
+      command_->seeds.emplace_back(number, *draw);
+      continue;
     }
     command_->constants.emplace_back(number, slot->tensor);
+  }
+  // What a random number decided is not decided for the next one.
+  for (const SlotPtr& source : read_sources_) {
+    if (DrawOf(*source, seeds, stream)) return Refuse();
   }
   // A seed that went elsewhere would be the same again.
   std::set<size_t> found;
@@ -157,15 +171,15 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
   command_->draws = seeds.size();
 }
 
-void Recorder::Before(const Schedule& schedule,
-                      const std::map<std::string, std::optional<Value>>& changes,
+void Recorder::Before(const Schedule& schedule, const Changes& changes,
                       const std::vector<uint64_t>& drawn, Stream& stream) {
   if (schedule.size() > kMaxSteps) return Refuse();
   if (!possible_ || std::any_of(schedule.begin(), schedule.end(), IsWatched)) return Refuse();
   PlanBuilder builder(schedule, stream.device().type);
-  for (const auto& [name, value] : changes) {
+  for (const auto& [name, item] : changes) {
     std::optional<size_t> result;
-    if (value.has_value()) result = ResultOf(*value, builder);
+    if (item.has_value() && !item->is_tensor()) return Refuse();
+    if (item.has_value()) result = ResultOf(item->tensor(), builder);
     command_->bindings.push_back({name, result});
   }
   for (const auto& [name, value] : fetched_) {
@@ -177,8 +191,7 @@ void Recorder::Before(const Schedule& schedule,
 
 // Whether the graph behind a bound result may be shared by all later runs: none of it is from
 // before, all of it is used up, and its leaves are the session's.
-bool Recorder::IsUsedUp(const Value& value,
-                        const std::map<std::string, std::optional<Value>>& changes) {
+bool Recorder::IsUsedUp(const Value& value, const Changes& changes) {
   for (const NodePtr& node : GraphBehind(std::array{value})) {
     if (node->serial() <= first_serial_ || !node->freed()) return false;
   }
@@ -197,11 +210,12 @@ bool Recorder::IsUsedUp(const Value& value,
   return true;
 }
 
-CachedCommandPtr Recorder::After(const std::map<std::string, std::optional<Value>>& changes,
-                                 Executor& executor) {
-  for (const auto& [name, value] : changes) {
+CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
+  for (const auto& [name, item] : changes) {
     if (!possible_) break;
-    if (value.has_value() && value->grad_fn() != nullptr && !IsUsedUp(*value, changes)) Refuse();
+    if (!item.has_value()) continue;
+    const Value& value = item->tensor();
+    if (value.grad_fn() != nullptr && !IsUsedUp(value, changes)) Refuse();
   }
   if (!possible_) return nullptr;
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));

@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "backend/backend.h"
 #include "exec/executor.h"
+#include "graph/item.h"
 #include "session/command_cache.h"
 
 namespace gradwire {
@@ -22,6 +23,8 @@ namespace gradwire {
 // Follows one transaction from its first verb to its commit. Lives on the session's strand.
 class Recorder {
  public:
+  using Changes = std::map<std::string, std::optional<Item>>;
+
   // `given`: the arrays of the request, in its order. `fuses`: the plan may have chains.
   Recorder(std::string key, std::vector<Tensor> given, bool fuses);
 
@@ -29,7 +32,7 @@ class Recorder {
 
   // What the trace looked at: a name of the session (null where it is unbound), the names with a
   // prefix, a program, and elements.
-  void Saw(const std::string& name, const Value* value);
+  void Saw(const std::string& name, const Item* item);
   void Saw(const std::string& prefix, const std::vector<std::string>& names);
   void Saw(const std::string& name, const ProgramPtr& program);
   void WillRead(std::span<const Value> values);
@@ -37,18 +40,17 @@ class Recorder {
   // What is to be answered, once all verbs are traced.
   void Answer(std::vector<std::pair<std::string, Value>> fetched, std::string answer);
   // Before the traced nodes run: `changes` are the session's, `drawn` the seeds.
-  void Before(const Schedule& schedule, const std::map<std::string, std::optional<Value>>& changes,
-              const std::vector<uint64_t>& drawn, Stream& stream);
+  void Before(const Schedule& schedule, const Changes& changes, const std::vector<uint64_t>& drawn,
+              Stream& stream);
   // After. Computes with `executor` what is the same in each run. Null where the command cannot be
-  // cached.
-  CachedCommandPtr After(const std::map<std::string, std::optional<Value>>& changes,
-                         Executor& executor);
+  // cached: where a sequence is read or bound, too.
+  CachedCommandPtr After(const Changes& changes, Executor& executor);
 
  private:
   std::optional<size_t> ReadOf(const Slot* slot) const;
   void Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, Stream& stream);
   size_t ResultOf(const Value& value, PlanBuilder& builder);
-  bool IsUsedUp(const Value& value, const std::map<std::string, std::optional<Value>>& changes);
+  bool IsUsedUp(const Value& value, const Changes& changes);
   // Gives up.
   void Refuse() { possible_ = false; }
 
@@ -59,6 +61,7 @@ class Recorder {
   std::shared_ptr<CachedCommand> command_ = std::make_shared<CachedCommand>();
   std::vector<SlotPtr> reads_;  // by index of command_->reads
   absl::flat_hash_map<const Slot*, size_t> read_of_;
+  std::vector<SlotPtr> read_sources_;  // what elements were computed from that may be a seed
   absl::flat_hash_set<std::string> names_;
   std::vector<std::pair<std::string, Value>> fetched_;
   std::vector<SlotPtr> results_;  // by index of command_->results

@@ -41,9 +41,10 @@ std::optional<std::vector<Value>> Transaction::Match(const CachedCommand& comman
     const auto bound = session_.names_.find(name);
     if ((bound != session_.names_.end()) != read.has_value()) return std::nullopt;
     if (!read.has_value()) continue;
+    if (!bound->second.is_tensor()) return std::nullopt;
     const Value*& value = found[*read];
-    if (value == nullptr) value = &bound->second;
-    if (value->slot() != bound->second.slot()) return std::nullopt;
+    if (value == nullptr) value = &bound->second.tensor();
+    if (value->slot() != bound->second.tensor().slot()) return std::nullopt;
     ++holders[*read];
   }
   std::vector<const Slot*> slots;
@@ -91,7 +92,7 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
                                   : Value(std::make_shared<Slot>(), result.node, result.index));
   }
   for (const auto& [name, result] : command.bindings) {
-    changes_[name] = result ? std::optional(results[*result]) : std::nullopt;
+    changes_[name] = result ? std::optional<Item>(results[*result]) : std::nullopt;
   }
   CheckCounts();
   executor_.Run(command.plan, arrays);

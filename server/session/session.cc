@@ -23,7 +23,7 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
   stream_->set_precision(options.precision);
 }
 
-void Session::Post(std::function<void()> task, int64_t bytes) {
+void Session::Post(std::function<void()> task, int64_t bytes, const std::function<bool()>& here) {
   queue_->Take(1);
   try {
     quota_->Take(bytes);
@@ -39,7 +39,8 @@ void Session::Post(std::function<void()> task, int64_t bytes) {
         task();
         task = nullptr;
         lease->End();
-      });
+      },
+      here);
 }
 
 std::shared_ptr<SharedArrays> Session::AttachMemory(size_t tensor_bytes, size_t inbox_bytes) {

@@ -15,7 +15,7 @@
 #include "backend/backend.h"
 #include "backend/quota.h"
 #include "exec/compute_pool.h"
-#include "graph/value.h"
+#include "graph/item.h"
 #include "session/command_cache.h"
 #include "session/program.h"
 #include "session/replay_cache.h"
@@ -64,7 +64,9 @@ class Session {
   // Queues work of this session behind what is queued already. The lease does not end before it.
   // `bytes`, of what the task holds, are booked as the session's memory while it waits. Throws
   // QUOTA_EXCEEDED when too much waits.
-  void Post(std::function<void()> task, int64_t bytes = 0);
+  // `here`: of Strand::Post.
+  void Post(std::function<void()> task, int64_t bytes = 0,
+            const std::function<bool()>& here = nullptr);
 
   const SessionOptions& options() const { return options_; }
   std::chrono::milliseconds lease() const { return options_.lease; }
@@ -86,7 +88,7 @@ class Session {
   std::shared_ptr<SharedArrays> AttachMemory(size_t tensor_bytes, size_t inbox_bytes);
   // Throws INVALID_ARGUMENT when no memory is attached.
   SharedArrays& shared_arrays() const;
-  const std::map<std::string, Value>& names() const { return names_; }
+  const std::map<std::string, Item>& names() const { return names_; }
   const std::map<std::string, ProgramPtr>& programs() const { return programs_; }
 
  private:
@@ -103,7 +105,7 @@ class Session {
   const std::shared_ptr<Quota> queue_;
 
   std::atomic<int64_t> tensor_count_{0};
-  std::map<std::string, Value> names_;
+  std::map<std::string, Item> names_;
   std::map<std::string, ProgramPtr> programs_;
   uint64_t random_state_;
   ReplayCache replays_;

@@ -153,8 +153,9 @@ int Transaction::Step(const StepArgs& args) {
   if (args.parameters.empty()) {
     for (const std::string& grad : NamesWith("grad/")) {
       const std::string name = grad.substr(std::string_view("grad/").size());
-      const Value* parameter = Find(name);
-      if (parameter != nullptr && parameter->leaf()) add(name);
+      const Item* parameter = FindItem(name);
+      const bool moves = parameter != nullptr && parameter->is_tensor();
+      if (moves && parameter->tensor().leaf()) add(name);
     }
   }
   TraceClipping(gradients, args.clip_value, args.clip_norm);

@@ -15,9 +15,9 @@
 namespace gradwire {
 
 // What names stand for among nodes.
-using Environment = std::map<std::string, Value>;
+using Environment = std::map<std::string, Item>;
 // What a name stands for that is not among them; throws TENSOR_NOT_FOUND.
-using LookOutside = std::function<Value(const std::string&)>;
+using LookOutside = std::function<Item(const std::string&)>;
 using NodesPtr = std::shared_ptr<const std::vector<NodeDef>>;
 
 // While it lives the trace's origin may be changed; afterwards it is what it was.
@@ -35,10 +35,18 @@ class OriginScope {
 // The name of the gradient of `name`: "grad/w" of "w".
 std::string GradName(const std::string& name);
 
-// The names that a node reads.
+// What a name stands for among nodes, or outside.
+Item Find(const std::string& name, const Environment& environment, const LookOutside& look_outside);
+
+// Throws INVALID_ARGUMENT, naming it, for what is no tensor.
+const Value& TensorOf(const std::string& name, const Item& item);
+
+// The names that a node reads: its inputs, and what graphs among its attributes read from outside,
+// or what a Gradient differentiates.
 std::vector<std::string> ReadsOf(const NodeDef& node);
 
-// Traces a node and adds what it makes to the environment.
+// Traces a node and adds what it makes to the environment. Graphs among its attributes see the
+// environment and what is outside.
 void TraceNode(const NodeDef& node, Environment& environment, const LookOutside& look_outside);
 
 // Calls `trace` for each node, as the origin of what it traces. Its errors say which node it was,

@@ -28,10 +28,10 @@ void CheckName(const std::string& name) {
 // What a BatchNormalization reads as running mean and variance is followed, not trained.
 std::set<std::string> RunningStatistics(const Program& program) {
   std::set<std::string> names;
-  for (const NodeDef& node : program.nodes) {
-    if (node.op_type != "BatchNormalization") continue;
+  ForEachNode(program.nodes, [&](const NodeDef& node) {
+    if (node.op_type != "BatchNormalization") return;
     for (size_t i = 3; i < node.inputs.size(); ++i) names.insert(node.inputs[i]);
-  }
+  });
   return names;
 }
 
@@ -49,36 +49,54 @@ Transaction::~Transaction() {
   for (const NodePtr& node : freed_) node->MarkFreed(false);
 }
 
-const Value* Transaction::Find(const std::string& name) const {
+const Item* Transaction::FindItem(const std::string& name) const {
   if (const auto changed = changes_.find(name); changed != changes_.end()) {
     return changed->second.has_value() ? &*changed->second : nullptr;
   }
   const auto found = session_.names_.find(name);
-  const Value* value = found == session_.names_.end() ? nullptr : &found->second;
-  if (recorder_ != nullptr) recorder_->Saw(name, value);
-  return value;
+  const Item* item = found == session_.names_.end() ? nullptr : &found->second;
+  if (recorder_ != nullptr) recorder_->Saw(name, item);
+  return item;
 }
 
-const Value& Transaction::Look(const std::string& name) const {
-  if (const Value* value = Find(name)) return *value;
+const Item& Transaction::LookItem(const std::string& name) const {
+  if (const Item* item = FindItem(name)) return *item;
   throw Error(reason::kTensorNotFound, fmt::format("there is no tensor '{}'", name))
       .With("tensor", name);
 }
 
-void Transaction::Bind(const std::string& name, Value value) {
+const Value* Transaction::Find(const std::string& name) const {
+  const Item* item = FindItem(name);
+  return item == nullptr ? nullptr : &TensorOf(name, *item);
+}
+
+const Value& Transaction::Look(const std::string& name) const {
+  return TensorOf(name, LookItem(name));
+}
+
+void Transaction::Bind(const std::string& name, Item item) {
   CheckName(name);
-  changes_[name] = std::move(value);
+  changes_[name] = std::move(item);
 }
 
 void Transaction::Unbind(const std::string& name) { changes_[name] = std::nullopt; }
 
-TensorInfo Transaction::Info(const std::string& name, const Value& value) const {
-  const NodePtr node = value.grad_fn();
-  TensorInfo info{name, value.spec(), value.requires_grad(), node == nullptr,
-                  {},   {},           session_.device()};
-  if (node) info.grad_fn = node->op().name;
+TensorInfo Transaction::Info(const std::string& name, const Item& item) const {
+  TensorInfo info{.name = name, .is_leaf = true, .device = session_.device(), .type = item.type()};
+  info.spec.dtype = info.type.dtype;
+  for (const Value& value : item.tensors()) {
+    const NodePtr node = value.grad_fn();
+    info.requires_grad |= value.requires_grad();
+    info.is_leaf &= node == nullptr;
+    if (item.is_tensor()) {
+      info.spec = value.spec();
+      if (node) info.grad_fn = node->op().name;
+    } else {
+      info.elements.push_back(value.spec());
+    }
+  }
   std::string grad = std::string(kGradPrefix) + name;
-  if (Find(grad) != nullptr) info.grad = std::move(grad);
+  if (FindItem(grad) != nullptr) info.grad = std::move(grad);
   return info;
 }
 
@@ -105,9 +123,9 @@ std::vector<std::string> Transaction::NamesWith(const std::string& prefix) const
   return {names.begin(), names.end()};
 }
 
-NamedValue Transaction::Target(const std::string& name, const Value& value) {
-  targets_.push_back(value);
-  return {name, value};
+void Transaction::Target(const Item& item) {
+  const Values tensors = item.tensors();
+  targets_.insert(targets_.end(), tensors.begin(), tensors.end());
 }
 
 std::vector<Value> Transaction::LookAll(const std::vector<std::string>& names) const {
@@ -134,9 +152,12 @@ std::vector<TensorInfo> Transaction::Put(std::vector<NamedTensor> tensors, bool 
   return infos;
 }
 
-std::vector<NamedValue> Transaction::Fetch(const std::vector<std::string>& names) {
-  std::vector<NamedValue> fetched;
-  for (const std::string& name : names) fetched.push_back(Target(name, Look(name)));
+std::vector<NamedItem> Transaction::Fetch(const std::vector<std::string>& names) {
+  std::vector<NamedItem> fetched;
+  for (const std::string& name : names) {
+    fetched.emplace_back(name, LookItem(name));
+    Target(fetched.back().second);
+  }
   return fetched;
 }
 
@@ -157,26 +178,26 @@ TensorInfo Transaction::Detach(const std::string& from, const std::string& to, b
 }
 
 TensorInfo Transaction::Copy(const std::string& from, const std::string& to) {
-  const Value value = Look(from);
-  Bind(to, value);
-  return Info(to, value);
+  const Item item = LookItem(from);
+  Bind(to, item);
+  return Info(to, item);
 }
 
 void Transaction::Delete(const std::vector<std::string>& names, bool missing_ok) {
   for (const std::string& name : names) {
-    if (!missing_ok) Look(name);
+    if (!missing_ok) LookItem(name);
     Unbind(name);
   }
 }
 
 std::vector<TensorInfo> Transaction::ListTensors(const std::string& prefix) const {
   std::vector<TensorInfo> infos;
-  for (const std::string& name : NamesWith(prefix)) infos.push_back(Info(name, Look(name)));
+  for (const std::string& name : NamesWith(prefix)) infos.push_back(Info(name, LookItem(name)));
   return infos;
 }
 
 TensorInfo Transaction::DescribeTensor(const std::string& name) const {
-  return Info(name, Look(name));
+  return Info(name, LookItem(name));
 }
 
 Value Transaction::GetGraph(const std::string& name) const { return Look(name); }
@@ -230,7 +251,9 @@ void Transaction::Commit() {
   CheckCounts();
   std::vector<Value> targets = targets_;
   for (const auto& [name, value] : changes_) {
-    if (value.has_value()) targets.push_back(*value);
+    if (!value.has_value()) continue;
+    const Values tensors = value->tensors();
+    targets.insert(targets.end(), tensors.begin(), tensors.end());
   }
   if (recorder_ != nullptr) {
     recorder_->Before(MakeSchedule(targets), changes_, trace_.seeds(), *session_.stream_);

@@ -36,7 +36,7 @@ class Transaction : private Evaluator {
   Transaction& operator=(const Transaction&) = delete;
 
   std::vector<TensorInfo> Put(std::vector<NamedTensor> tensors, bool requires_grad);
-  std::vector<NamedValue> Fetch(const std::vector<std::string>& names);
+  std::vector<NamedItem> Fetch(const std::vector<std::string>& names);
   ForwardResult Forward(ForwardArgs args);
   std::vector<TensorInfo> Backward(const BackwardArgs& args);
   std::vector<TensorInfo> Gradients(const GradientsArgs& args);
@@ -75,19 +75,25 @@ class Transaction : private Evaluator {
   void Record(std::string key, std::vector<Tensor> given);
   // After the last verb of one that is recorded: the arrays of its answer, and the rest of it.
   void Answer(std::vector<NamedValue> fetched, std::string answer);
+  // The arrays behind `command.reads`; none where the session is not as it was.
+  std::optional<std::vector<Value>> Match(const CachedCommand& command) const;
   // In place of verbs and Commit: what a recorded transaction did, with other arrays given. Returns
   // those that it answers, or nothing where the session is not as it was.
   std::optional<std::vector<NamedTensor>> Repeat(const CachedCommand& command,
                                                  const std::vector<Tensor>& given);
 
  private:
+  const Item* FindItem(const std::string& name) const;
+  const Item& LookItem(const std::string& name) const;
+  // Throw INVALID_ARGUMENT for a name that is bound to no tensor.
   const Value* Find(const std::string& name) const;
   const Value& Look(const std::string& name) const;
-  void Bind(const std::string& name, Value value);
+  void Bind(const std::string& name, Item item);
   void Unbind(const std::string& name);
-  TensorInfo Info(const std::string& name, const Value& value) const;
+  TensorInfo Info(const std::string& name, const Item& item) const;
   std::vector<std::string> NamesWith(const std::string& prefix) const;
-  NamedValue Target(const std::string& name, const Value& value);
+  // Has the tensors computed by Commit.
+  void Target(const Item& item);
   std::vector<Value> Seeds(const std::vector<std::string>& roots,
                            const std::vector<SeedArg>& seeds) const;
   std::vector<Value> LookAll(const std::vector<std::string>& names) const;
@@ -107,8 +113,7 @@ class Transaction : private Evaluator {
 
   // For what the trace itself reads.
   void Evaluate(std::span<const Value> values) override;
-  // The arrays behind `command.reads`; none where the session is not as it was.
-  std::optional<std::vector<Value>> Match(const CachedCommand& command) const;
+  void Poll() override { executor_.Poll(); }
   // Binds what was computed.
   void Apply();
   // Throws QUOTA_EXCEEDED when more names or programs would be bound than the session may have.
@@ -116,7 +121,7 @@ class Transaction : private Evaluator {
 
   Session& session_;
   // Name -> new binding, or nothing for an unbound name.
-  std::map<std::string, std::optional<Value>> changes_;
+  std::map<std::string, std::optional<Item>> changes_;
   std::map<std::string, ProgramPtr> programs_;  // null for an unloaded one
   std::vector<Value> targets_;                  // fetched values
   std::vector<NodePtr> freed_;

@@ -4,8 +4,8 @@ Each call of an operator in ONNX's node tests, cast to float64, is differentiate
 compared with central differences: of the server's forward, of its gradient, and of ONNX's reference evaluator. One call
 of each operator goes to third order. One is differentiated in each element type that the server's support matrix names.
 Outcomes go to build/gradients.csv, the score to build/gradients.txt; gradcheck_test.py asks PyTorch's checkers, too.
-Each operator of the default domain is in one of three groups: checked here; declared not differentiable by the server,
-which differences are asked about; refused by the server, and listed in REFUSED.
+Each operator of the default domain is in one of four groups: checked here; declared not differentiable by the server,
+which differences are asked about; refused by the server, and listed in REFUSED; a rule of the trace, in STRUCTURED.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 from gradient_cases import cases_by_op, schemas, tagged_ops
 from gradient_outcomes import (
     REFUSED,
+    STRUCTURED,
     TAGGED,
     Outcome,
     declared,
@@ -55,7 +56,7 @@ def test_element_types(client: Client, op: str) -> None:
 
 def test_every_operator_is_checked_or_has_no_gradient() -> None:
     unknown = set(schemas()) - set(untagged_ops()) - set(other_ops()) - set(tagged_ops())
-    assert unknown <= set().union(*REFUSED.values())
+    assert unknown <= set().union(STRUCTURED, *REFUSED.values())
     assert not set(other_ops()) & set(tagged_ops())
 
 

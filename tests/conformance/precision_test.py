@@ -1,9 +1,10 @@
 """float32 results within 1e-5 relative of a float64 run of the same operator.
 
 Over every single-node test of ONNX's suite that takes float32 and answers it: the server runs the node on the stored
-inputs as they are and cast to float64, and each float output must agree, element by element. Where a result is a sum
-whose terms cancel, the format forbids that: partial sums are rounded in proportion to their own size. Such operators are
-named, and held to four roundings of the largest number in the output; a name that is not needed fails, too.
+inputs as they are and cast to float64, with its graphs made to suit, and each float output must agree, element by
+element. Where a result is a sum whose terms cancel, the format forbids that: partial sums are rounded in proportion
+to their own size. Such operators are named, and held to four roundings of the largest number in the output; a name
+that is not needed fails, too.
 """
 
 from __future__ import annotations
@@ -69,6 +70,22 @@ def session() -> Iterator[gradwire.Session]:
         yield opened
 
 
+def _widen(graph: onnx.GraphProto) -> None:
+    """Makes float64 of what a graph among a node's attributes says of float32."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    for tensor in (*graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t"))):
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for attribute in attributes:
+        if attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT:
+            attribute.i = onnx.TensorProto.DOUBLE
+        if attribute.HasField("g"):
+            _widen(attribute.g)
+
+
 def _run(session: gradwire.Session, model: onnx.ModelProto, inputs: list[Array]) -> list[Array]:
     (node,) = model.graph.node
     feeds = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
@@ -95,7 +112,11 @@ def _errors(session: gradwire.Session, name: str) -> tuple[float, float]:
     model, data = _model(name), NODES / name / "test_data_set_0"
     inputs = [_load(data / f"input_{i}.pb") for i in range(len(model.graph.input))]
     doubles = [x.astype(np.float64) if x.dtype == np.float32 else x for x in inputs]
-    pairs = zip(_run(session, model, inputs), _run(session, model, doubles), strict=True)
+    wide = _model(name)
+    for attribute in wide.graph.node[0].attribute:
+        if attribute.HasField("g"):
+            _widen(attribute.g)
+    pairs = zip(_run(session, model, inputs), _run(session, wide, doubles), strict=True)
     found = [_excess(x, y) for x, y in pairs if x.dtype == np.float32 and y.dtype == np.float64]
     return max((own for own, _ in found), default=0.0), max((largest for _, largest in found), default=0.0)
 

@@ -25,6 +25,7 @@ import random_ops_shaping  # noqa: F401
 import random_ops_strings  # noqa: F401
 import random_ops_vision  # noqa: F401
 from gradwire.testing import Server
+from gradient_outcomes import STRUCTURED
 from random_ops_draw import MAX_OPSET, ROWS, versions_of
 from random_ops_run import ask_reference, ask_server, differences, make_case
 
@@ -36,6 +37,7 @@ WEIGHT = sum(row.weight for row in ROWS)
 WITHOUT = dict.fromkeys(
     ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), "it is random"
 ) | {"MaxRoiPool": "the reference evaluator lacks it"}
+WITHOUT |= dict.fromkeys(STRUCTURED, "it takes or makes sequences, or takes graphs")
 
 
 # Versions without random calls: the reference evaluator knows no form of them.

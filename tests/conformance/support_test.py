@@ -19,21 +19,6 @@ NAMES = {code: name.lower() for name, code in onnx.TensorProto.DataType.items()}
 
 # Operators that the server lacks.
 ABSENT = {
-    "control flow": {"If", "Loop", "Scan"},
-    "sequences and optionals": {
-        "ConcatFromSequence",
-        "Optional",
-        "OptionalGetElement",
-        "OptionalHasElement",
-        "SequenceAt",
-        "SequenceConstruct",
-        "SequenceEmpty",
-        "SequenceErase",
-        "SequenceInsert",
-        "SequenceLength",
-        "SequenceMap",
-        "SplitToSequence",
-    },
     "image files": {"ImageDecoder"},
 }
 # Element types that only operators which change no element take, or none.

@@ -37,6 +37,8 @@ class Case:
         self.model = onnx_pb2.ModelProto.FromString((folder / "model.onnx").read_bytes())
         self.feeds: list[Any] = []
         for i, value in enumerate(self.model.graph.input):
+            if not value.type.HasField("tensor_type"):
+                continue
             path = folder / "test_data_set_0" / f"input_{i}.pb"
             if not path.exists():
                 break
@@ -53,6 +55,16 @@ def cases(names: Sequence[str]) -> list[Case]:
         files = [folder / "model.onnx", *folder.glob("test_data_set_0/input_*.pb")]
         if all(file.exists() and file.stat().st_size < MAX_BYTES for file in files):
             found.append(Case(folder))
+    return found
+
+
+def all_nodes(graph: Any) -> list[Any]:
+    """The nodes of a graph, and of graphs among their attributes."""
+    found = list(graph.node)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                found += all_nodes(attribute.g)
     return found
 
 
@@ -97,7 +109,7 @@ class Mutator:
         return request
 
     def _mutate(self, graph: Any, feeds: list[Any], opsets: list[Any]) -> None:
-        changes: list[Callable[[], None]] = [lambda: self._attribute(self.random.choice(graph.node))] * 4
+        changes: list[Callable[[], None]] = [lambda: self._attribute(self.random.choice(all_nodes(graph)))] * 4
         changes += [lambda: self._wiring(graph)]
         if feeds:
             changes += [lambda: self._dims(self.random.choice(feeds))] * 3
@@ -196,7 +208,7 @@ class Mutator:
         self._revalue(attribute)
 
     def _wiring(self, graph: Any) -> None:
-        node = self.random.choice(graph.node)
+        node = self.random.choice(all_nodes(graph))
         action = self.random.randrange(8)
         names = [*node.input, *node.output, "", "nothing", "\udcff".encode("utf-8", "replace").decode()]
         if action == 0 and node.input:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from gradwire import Session, commands
@@ -111,6 +112,29 @@ def test_verbs_that_compute(layer: Session, verb: str) -> None:
     if verb in ("jvp", "hvp", "step"):
         layer.forward([commands.node("Mul", ["w", "w"], ["ww"]), commands.node("ReduceSum", ["ww"], ["z"])])
         assert layer._call(verb.capitalize(), request).profile == ""
+
+
+def test_each_trip_of_a_loop_is_there(session: Session) -> None:
+    """Also what ran during the trace, for the condition."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 21]> agraph (double x) => (double y) {
+          yes = Constant<value = bool {1}>()
+          y = Loop("", yes, x) <body = b (int64 i, bool c, double p) => (bool d, double q) {
+            ten = Constant<value = double {10.0}>()
+            q = Add(p, p)
+            d = Less(q, ten)
+          }>
+        }"""
+    )
+    session.load_program("p", model.SerializeToString())
+    forward = commands.forward(program="p", feeds={"x": np.array(1.0)}, fetch=["y"], profile=True)
+    for _ in range(3):  # a repeated command has a profile of its own
+        (response,) = session.run([forward])
+        assert commands.fetched(forward, response) == [16]
+        found = operators(response.profile)
+        assert [event["name"] for event in found].count("Add") == 4
+        labels = {event["name"]: event["args"]["label"] for event in found}
+        assert labels == {"Add": "Loop/body/1", "Less": "Loop/body/2"}
 
 
 def test_convolutions_count_their_flops(session: Session) -> None:

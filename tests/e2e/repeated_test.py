@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from onnx import helper
 
 import gradwire
 from conftest import server_binary
@@ -13,6 +14,7 @@ from gradwire.testing import Server
 
 CALL_S = 30
 STEPS = 8
+MIB = 1 << 20
 
 
 def training(session: Session) -> list[Array]:
@@ -48,3 +50,21 @@ def test_training_is_the_same_without_plans() -> None:
             with client.session(seed=3) as session:
                 results.append([array.tobytes() for array in training(session)])
     assert results[0] == results[1] == results[2]
+
+
+def test_what_plans_keep_gives_way(client: gradwire.Client) -> None:
+    """A constant of 2 MiB is kept with its plan; a command that needs the room gets it."""
+    with client.session(max_bytes=16 * MIB) as session:
+        nodes = [
+            helper.make_node("ConstantOfShape", ["shape"], ["constant"]),
+            helper.make_node("Add", ["x", "constant"], ["sum"]),
+        ]
+        session.put({"shape": np.array([MIB // 2]), "large": np.array([14 * MIB // 4])})
+        for value in range(4):
+            forward = commands.forward(nodes, feeds={"x": np.float32(value)}, fetch=["sum"])
+            (fetched,) = session.run([forward])[0].fetched
+            assert dtypes.from_proto(fetched)[-1] == value
+        assert session.describe().used_bytes >= 2 * MIB
+        session.put({"some": np.zeros(1000, np.uint8)})
+        session.run([commands.forward([helper.make_node("ConstantOfShape", ["large"], ["room"])], outputs=["room"])])
+        assert session.describe().used_bytes < 15 * MIB

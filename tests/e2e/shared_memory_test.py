@@ -100,6 +100,15 @@ def test_a_fetched_array_keeps_its_elements(session: gradwire.Session) -> None:
     np.testing.assert_array_equal(held, expected[10:20])
 
 
+def test_a_sequence_is_refused(session: gradwire.Session) -> None:
+    memory = session.attach_memory(16 * MIB, MIB)
+    put_ramp(memory, "x")
+    session.forward([commands.node("SequenceConstruct", ["x", "x"], ["s"])], outputs=["s"])
+    with pytest.raises(errors.InvalidArgument, match=r"'s' is seq\(float32\) of 2, not a tensor"):
+        memory.fetch(["x", "s"])
+    assert memory.fetch(["x"])[0].shape == (FLOATS,)
+
+
 def test_arrays_in_use_are_not_written_by_commands_that_come_again(session: gradwire.Session) -> None:
     memory = session.attach_memory(16 * MIB, MIB)
     put_ramp(memory, "x")

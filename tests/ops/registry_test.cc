@@ -19,6 +19,8 @@ TEST(RegistryTest, EachOperatorHasATestRow) {
   const std::vector<std::string>& covered = testing::CoveredOps();
   std::set<std::string> missing;
   for (const OpDef* op : Registry::Global().All()) {
+    // Sequences and graphs are tested through nodes and models: tests/e2e.
+    if (op->structured != nullptr && op->cpu == nullptr && op->decompose == nullptr) continue;
     const std::string prefix = op->domain.empty() ? "" : std::string(op->domain) + "::";
     missing.insert(prefix + std::string(op->name));
   }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <latch>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "core/parallel.h"
@@ -67,6 +68,40 @@ TEST(Strand, RunsTasksInOrderAndOneAtATime) {
   }
   ASSERT_EQ(order.size(), 1000u);
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+}
+
+TEST(Strand, RunsATaskWhereItCameFromWhenToldToAndIdle) {
+  const std::thread::id caller = std::this_thread::get_id();
+  std::thread::id first, second, third;
+  {
+    std::latch second_runs(1), go_on(1);
+    ComputePool pool(2);
+    const auto strand = std::make_shared<Strand>(pool);
+    strand->Post(
+        [&] {
+          first = std::this_thread::get_id();
+          pool.ShareCpus();
+          EXPECT_EQ(Threads(), 1);
+        },
+        [] { return true; });
+    strand->Post(
+        [&] {
+          second = std::this_thread::get_id();
+          second_runs.count_down();
+          go_on.wait();
+        },
+        [] { return false; });
+    second_runs.wait();
+    strand->Post([&] { third = std::this_thread::get_id(); },
+                 [] {
+                   ADD_FAILURE() << "asked while another task runs";
+                   return true;
+                 });
+    go_on.count_down();
+  }
+  EXPECT_EQ(first, caller);
+  EXPECT_NE(second, caller);
+  EXPECT_NE(third, caller);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ using testing::ErrorOf;
 // What a request says: verbs, and the elements of the arrays that come with it.
 struct Request {
   std::string key;
-  std::function<std::vector<NamedValue>(Transaction&, const std::vector<Tensor>& given)> verbs;
+  std::function<std::vector<NamedItem>(Transaction&, const std::vector<Tensor>& given)> verbs;
   std::vector<std::vector<float>> given = {};
 };
 
@@ -112,7 +112,7 @@ class RepeatTest : public ::testing::Test {
               t.Forward({.nodes = {Node("Squeeze", {"ratio"}, "ratio"),
                                    Node("Cast", {"ratio"}, "training", {{"to", int64_t{9}}})},
                          .outputs = {"ratio", "training"}});
-              return std::vector<NamedValue>();
+              return std::vector<NamedItem>();
             }};
   }
 
@@ -149,7 +149,10 @@ class RepeatTest : public ::testing::Test {
     }
     Transaction transaction(session, [] {});
     if (cache.Wants(request.key)) transaction.Record(request.key, given);
-    const std::vector<NamedValue> fetched = request.verbs(transaction, given);
+    std::vector<NamedValue> fetched;
+    for (const auto& [name, item] : request.verbs(transaction, given)) {
+      fetched.emplace_back(name, item.tensor());
+    }
     transaction.Answer(fetched, "");
     transaction.Commit();
     std::vector<NamedTensor> answers;
@@ -162,7 +165,7 @@ class RepeatTest : public ::testing::Test {
     Bytes snapshot;
     Transaction transaction(session, [] {});
     for (const TensorInfo& info : transaction.ListTensors("")) {
-      const Value& value = session.names().at(info.name);
+      const Value& value = session.names().at(info.name).tensor();
       snapshot[info.name] = BytesOf(value.tensor()) + info.grad_fn + " " + info.grad +
                             (info.requires_grad ? " requires grad" : "") +
                             (info.is_leaf ? " leaf" : "") +
@@ -236,7 +239,7 @@ TEST_F(RepeatTest, AnotherSpecLeafOrAliasIsTracedAnew) {
   for (const std::string state : {"t", "v", "h"}) {
     const Request drop{"drop", [&](Transaction& t, const std::vector<Tensor>&) {
                          t.Delete({"optim/w/" + state}, false);
-                         return std::vector<NamedValue>();
+                         return std::vector<NamedItem>();
                        }};
     Both(drop);
   }
@@ -248,7 +251,7 @@ TEST_F(RepeatTest, AnotherSpecLeafOrAliasIsTracedAnew) {
   // Someone else holds the leaf: the graph of the step before can still be told from a new one's.
   const Request copy{"copy", [](Transaction& t, const std::vector<Tensor>&) {
                        t.Copy("w", "alias");
-                       return std::vector<NamedValue>();
+                       return std::vector<NamedItem>();
                      }};
   Both(copy);
   EXPECT_FALSE(Both(TrainingStep({1, 1, 1})));
@@ -259,7 +262,7 @@ TEST_F(RepeatTest, AMissingTensorIsMissed) {
   for (int i = 0; i < 4; ++i) Both(TrainingStep({1, 2}));
   const Request drop{"drop", [](Transaction& t, const std::vector<Tensor>&) {
                        t.Delete({"w"}, false);
-                       return std::vector<NamedValue>();
+                       return std::vector<NamedItem>();
                      }};
   Both(drop);
   EXPECT_FALSE(Both(TrainingStep({1, 2})));
@@ -270,7 +273,7 @@ TEST_F(RepeatTest, TheUsedUpGraphIsStillThere) {
   for (int i = 0; i < 4; ++i) Both(TrainingStep({1, float(i)}));
   const Request again{"again", [](Transaction& t, const std::vector<Tensor>&) {
                         t.Backward({.roots = {"loss"}});
-                        return std::vector<NamedValue>();
+                        return std::vector<NamedItem>();
                       }};
   Both(again);
   Transaction transaction(cached(), [] {});
@@ -286,13 +289,13 @@ TEST_F(RepeatTest, AGraphThatIsStillWholeIsNotShared) {
                           t.Forward({.nodes = {Node("Mul", {"w", "x"}, "y")},
                                      .feeds = {{"x", given[0]}},
                                      .outputs = {"y"}});
-                          return std::vector<NamedValue>();
+                          return std::vector<NamedItem>();
                         },
                         {{3, 4}}};
   const Request backward{"backward",
                          [](Transaction& t, const std::vector<Tensor>& given) {
                            t.Backward({.roots = {"y"}, .seeds = {{"y", "", given[0]}}});
-                           return std::vector<NamedValue>();
+                           return std::vector<NamedItem>();
                          },
                          {{1, 2}}};
   for (int i = 0; i < 4; ++i) {
@@ -309,7 +312,7 @@ TEST_F(RepeatTest, GradientsAccumulate) {
                                         .feeds = {{"x", given[0]}},
                                         .outputs = {"y"}});
                              t.Backward({.roots = {"y"}, .seeds = {{"y", "", given[1]}}});
-                             return std::vector<NamedValue>();
+                             return std::vector<NamedItem>();
                            },
                            {{3, 4}, {1, 2}}};
   int repeated = 0;

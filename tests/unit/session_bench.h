@@ -56,7 +56,7 @@ class SessionBench {
     Do([&](Transaction& t) { t.Backward({.roots = {root}}); });
   }
   std::vector<double> Read(const std::string& name) const {
-    const Tensor& tensor = session_.names().at(name).tensor();
+    const Tensor& tensor = session_.names().at(name).tensor().tensor();
     return {tensor.data<double>(), tensor.data<double>() + tensor.numel()};
   }
 

@@ -101,7 +101,7 @@ TEST_F(SessionTest, RunningStatisticsKeepNoGraphs) {
     EXPECT_EQ(bench_.used(), used) << i;
   }
   EXPECT_NEAR(bench_.Read("mean")[0], 2.5 * (1 - std::pow(double{0.9F}, 5)), 1e-12);
-  EXPECT_FALSE(bench_.session().names().at("mean").requires_grad());
+  EXPECT_FALSE(bench_.session().names().at("mean").tensor().requires_grad());
 }
 
 TEST_F(SessionTest, ErrorsSayWhichNode) {
@@ -136,7 +136,7 @@ TEST_F(SessionTest, ProgramsRunWithBindings) {
     t.Forward({.program = "p", .bindings = {{"a", "x"}, {"b", "out"}}});
   });
   EXPECT_EQ(bench_.Read("out"), (Doubles{10, 20}));
-  EXPECT_TRUE(bench_.session().names().at("p/k").leaf());
+  EXPECT_TRUE(bench_.session().names().at("p/k").tensor().leaf());
   bench_.Do([](Transaction& t) { t.UnloadProgram("p"); });
   EXPECT_EQ(ErrorOf([&] { bench_.Do([](Transaction& t) { t.Forward({.program = "p"}); }); }),
             "PROGRAM_NOT_FOUND: there is no program 'p'");

@@ -59,7 +59,7 @@ class TransactionTest : public ::testing::Test {
   std::vector<float> Read(const std::string& name) {
     std::vector<float> elements;
     Do([&](Transaction& t) {
-      const Tensor tensor = t.Fetch({name})[0].second.tensor();
+      const Tensor tensor = t.Fetch({name})[0].second.tensor().tensor();
       elements.assign(tensor.data<float>(), tensor.data<float>() + tensor.numel());
     });
     return elements;
@@ -172,7 +172,10 @@ TEST_F(TransactionTest, DetachSharesStorageAndStopsGradients) {
     EXPECT_FALSE(info.requires_grad);
     EXPECT_TRUE(info.is_leaf);
   });
-  EXPECT_EQ(session_.names().at("d").tensor().buffer(), session_.names().at("w").tensor().buffer());
+  const auto buffer = [&](const std::string& name) {
+    return session_.names().at(name).tensor().tensor().buffer();
+  };
+  EXPECT_EQ(buffer("d"), buffer("w"));
   Do([](Transaction& t) { t.Forward(Nodes({Node("Mul", {"w", "d"}, "y")})); });
   Do([](Transaction& t) {
     t.Forward(Nodes({Node("ReduceSum", {"y"}, "z")}));

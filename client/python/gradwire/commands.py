@@ -165,12 +165,20 @@ def forward(
     detect_anomaly: bool = False,
     profile: bool = False,
 ) -> pb.ForwardRequest:
-    """Runs nodes (of this package or of `onnx`), or a program."""
+    """Runs nodes (of this package or of `onnx`), or a program.
+
+    `feeds`: arrays; a list of arrays, or an empty one, is a sequence, and None an optional without an element.
+    """
+    given = dict(feeds or {})
+    sequences = {name: value for name, value in given.items() if dtypes.is_sequence(value)}
+    arrays = {name: value for name, value in given.items() if value is not None and name not in sequences}
     return pb.ForwardRequest(
         nodes=[_own_node(n) for n in nodes],
         program=program,
         bindings={key: name_of(value) for key, value in (bindings or {}).items()},
-        feeds=[dtypes.to_proto(dtypes.as_array(array), name) for name, array in (feeds or {}).items()],
+        feeds=[dtypes.to_proto(dtypes.as_array(array), name) for name, array in arrays.items()],
+        sequence_feeds=[dtypes.to_sequence(value, name) for name, value in sequences.items()],
+        optional_feeds=[onnx_pb2.OptionalProto(name=name) for name, value in given.items() if value is None],
         outputs=names_of(outputs),
         fetch=names_of(fetch),
         no_grad=no_grad,
@@ -351,6 +359,18 @@ def set_command(command: pb.Command, request: Request) -> None:
     slot = getattr(command, _FIELD_OF[type(request).__name__])
     slot.SetInParent()
     slot.CopyFrom(request)
+
+
+def fetched(request: pb.ForwardRequest | pb.FetchRequest, response: Any) -> list[Any]:
+    """What a Forward or Fetch was asked for, in order: arrays, lists of arrays for sequences, None for empty optionals."""
+    if isinstance(request, pb.FetchRequest):
+        names, found = request.names, (response.tensors, response.sequences, response.optionals)
+    else:
+        names, found = request.fetch, (response.fetched, response.fetched_sequences, response.fetched_optionals)
+    if not found[1] and not found[2]:  # names may repeat
+        return [dtypes.from_proto(tensor) for tensor in found[0]]
+    by_name = dtypes.items(*found)
+    return [by_name[name] for name in names]
 
 
 def result_of(result: pb.CommandResult) -> Any:

@@ -233,6 +233,33 @@ def from_proto(proto: onnx_pb2.TensorProto) -> Array:
     return from_wire(data, proto.data_type, tuple(proto.dims))
 
 
+# What a name may stand for: an array, a sequence of arrays, or an optional without an element.
+Item = Array | list[Array] | None
+
+
+def is_sequence(value: Any) -> bool:
+    """Whether a value is sent as a sequence: a list or tuple of arrays, or an empty one. Others become one array."""
+    return isinstance(value, (list, tuple)) and all(isinstance(element, np.ndarray) for element in value)
+
+
+def to_sequence(values: Sequence[Array], name: str) -> onnx_pb2.SequenceProto:
+    """A SequenceProto with copies of the arrays."""
+    kind = onnx_pb2.SequenceProto.TENSOR
+    return onnx_pb2.SequenceProto(name=name, elem_type=kind, tensor_values=[to_proto(value) for value in values])
+
+
+def items(
+    tensors: Iterable[onnx_pb2.TensorProto],
+    sequences: Iterable[onnx_pb2.SequenceProto],
+    optionals: Iterable[onnx_pb2.OptionalProto],
+) -> dict[str, Item]:
+    """What an answer carries, by name."""
+    found: dict[str, Item] = {tensor.name: from_proto(tensor) for tensor in tensors}
+    found.update((s.name, [from_proto(tensor) for tensor in s.tensor_values]) for s in sequences)
+    found.update((optional.name, None) for optional in optionals)
+    return found
+
+
 def spec_of(array: Array) -> gradwire_pb2.TensorSpec:
     """The TensorSpec of an array."""
     return gradwire_pb2.TensorSpec(dims=array.shape, data_type=to_code(array.dtype))

@@ -17,7 +17,6 @@ from onnx.backend.base import Backend, BackendRep
 
 from gradwire import dtypes
 from gradwire.client import connect
-from gradwire.dtypes import Array
 from gradwire.session import Session
 from gradwire.testing import Server
 
@@ -66,10 +65,10 @@ class Prepared(BackendRep):
         self._end = weakref.finalize(self, session.close)
         self._end.atexit = False
 
-    def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
-        """The model's outputs for inputs in its order, or by name."""
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The model's outputs for inputs in its order, or by name. Sequences are lists of arrays, empty optionals None."""
         values = inputs if isinstance(inputs, dict) else dict(zip(self._inputs, _listed(inputs), strict=False))
-        feeds = {name: _checked(name, value) for name, value in values.items()}
+        feeds = {name: _item(value) for name, value in values.items()}
         _, fetched = self._session.forward(program=_PROGRAM, feeds=feeds, fetch=self._outputs, no_grad=True)
         return tuple(fetched)
 
@@ -82,11 +81,11 @@ def _listed(inputs: Any) -> Sequence[Any]:
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
-def _checked(name: str, value: Any) -> Array:
-    """A value that the wire can carry: an array or a number."""
-    if value is None or isinstance(value, (list, dict)):
-        raise NotImplementedError(f"input '{name}' is a sequence or an optional, which the API does not carry")
-    return dtypes.as_array(value)
+def _item(value: Any) -> dtypes.Item:
+    """An array or a number, a list of them, or None."""
+    if isinstance(value, list):
+        return [dtypes.as_array(element) for element in value]
+    return None if value is None else dtypes.as_array(value)
 
 
 class GradwireBackend(Backend):
@@ -103,7 +102,7 @@ class GradwireBackend(Backend):
             raise
 
     @classmethod
-    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Array, ...]:
+    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
         """Loads a model and runs it once."""
         prepared = cls.prepare(model, device)
         try:

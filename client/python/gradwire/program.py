@@ -30,6 +30,12 @@ class Program:
         self.inputs = [value.name for value in info.inputs]
         # The server holds a program to the dtypes that it declares, not to the extents.
         self.outputs = {value.name: Spec(_spec(value.type).dtype) for value in info.outputs}
+        # What a call's tensors cannot stand for.
+        self._structured = [
+            value.name
+            for value in (*info.inputs, *info.outputs)
+            if value.type.WhichOneof("value") in ("sequence_type", "optional_type")
+        ]
         self._parameters = parameters
         # In how many spans of nodes calls are computed again on the way back, to save memory; 0 for none.
         self.checkpoint = 0
@@ -64,6 +70,9 @@ class Program:
         """
         if len(args) > len(self.inputs):
             raise TypeError(f"the model takes {len(self.inputs)} inputs, got {len(args)}")
+        if self._structured:
+            names = ", ".join(self._structured)
+            raise TypeError(f"{names}: sequences and optionals are fed to and fetched from session.forward(program=...)")
         feeds = dict(zip(self.inputs, args, strict=False), **inputs)
         trainable = any(tensor.requires_grad for tensor in self._parameters.values())
         results = self.session.call_program(self.name, feeds, self.outputs, trainable, self.checkpoint)

@@ -131,10 +131,13 @@ class Verbs:
             response: pb.PutResponse = self.client.send_stream("PutStream", stream, self.id, attempts=1)
             return list(response.tensors)
 
-    def fetch(self, names: Iterable[Name]) -> list[Array]:
-        """Arrays under these names, of at most a message's size together, as the caller's own."""
-        response: pb.FetchResponse = self._call("Fetch", commands.fetch(names))
-        return [dtypes.from_proto(tensor) for tensor in response.tensors]
+    def fetch(self, names: Iterable[Name]) -> list[Any]:
+        """Arrays under these names, of at most a message's size together, as the caller's own.
+
+        A sequence comes as a list of arrays, an optional without an element as None.
+        """
+        request = commands.fetch(names)
+        return commands.fetched(request, self._call("Fetch", request))
 
     def fetch_stream(
         self, names: Iterable[Name], *, total: int = 0, progress: bool | None = None
@@ -159,10 +162,14 @@ class Verbs:
 
     # ------------------------------------------------------------ compute
 
-    def forward(self, nodes: Iterable[Any] = (), **options: Any) -> tuple[list[pb.TensorInfo], list[Array]]:
-        """Runs nodes or a program; returns what was bound, and the arrays of `fetch`. Options: `commands.forward`."""
-        response: pb.ForwardResponse = self._call("Forward", commands.forward(nodes, **options))
-        return list(response.outputs), [dtypes.from_proto(tensor) for tensor in response.fetched]
+    def forward(self, nodes: Iterable[Any] = (), **options: Any) -> tuple[list[pb.TensorInfo], list[Any]]:
+        """Runs nodes or a program; returns what was bound, and the arrays of `fetch`, sequences and optionals as `fetch`.
+
+        Options: `commands.forward`.
+        """
+        request = commands.forward(nodes, **options)
+        response: pb.ForwardResponse = self._call("Forward", request)
+        return list(response.outputs), commands.fetched(request, response)
 
     def backward(self, roots: Iterable[Name], **options: Any) -> list[pb.TensorInfo]:
         """Accumulates gradients; returns those that were written. Options: `commands.backward`."""
