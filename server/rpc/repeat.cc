@@ -115,16 +115,15 @@ bool IsQuick(Session& session, const RepeatablePtr& repeatable) {
 
 bool Repeat(Session& session, const Repeatable& repeatable, PhaseClock& clock,
             const std::function<void()>& between_ops, Message* response) {
+  const auto began = std::chrono::steady_clock::now();
   const CachedCommandPtr command = session.commands().Find(repeatable.key);
   if (command == nullptr) return false;
   const auto given = DecodeArrays(repeatable, session.stream());
   if (!given.has_value()) return false;
   clock.Ends(Phase::kDecode);
   Transaction transaction(session, between_ops);
-  const auto began = std::chrono::steady_clock::now();
   const auto fetched = transaction.Repeat(*command, *given);
   if (!fetched.has_value()) return false;
-  session.commands().Took(repeatable.key, std::chrono::steady_clock::now() - began);
   clock.Ends(Phase::kCompute);
   response->ParseFromString(command->answer);
   const std::vector<v1::TensorProto*> answers = ArraysIn(*response);
@@ -133,6 +132,7 @@ bool Repeat(Session& session, const Repeatable& repeatable, PhaseClock& clock,
     Encode(name, tensor, session.stream(), answers[i]);
   }
   clock.Ends(Phase::kEncode);
+  session.commands().Took(repeatable.key, std::chrono::steady_clock::now() - began);
   return true;
 }
 

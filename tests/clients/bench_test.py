@@ -89,7 +89,7 @@ def test_open_loop_counts_the_time_that_calls_had_to_wait(bench: Bench, server: 
     thread.join()
     assert report["total"]["rate"] == pytest.approx(200, rel=0.2), printed
     assert report["total"]["p90"] > 300  # 800 calls, 200 of them up to a second late
-    assert report["unserved"] == 0
+    assert report["unserved"] <= 4  # due in the very last moment; not the 200 that waited
 
 
 @pytest.mark.parametrize("flag", ["--max_p99=1us", "--min_rate=1e9", "--max_rss_growth=0.1"])

@@ -30,7 +30,7 @@ from random_ops_test import binary
 COMPLEX, INT4 = np.dtype(np.complex64), np.dtype(ml_dtypes.int4)
 NEVER_NUMBERS = (STRING, COMPLEX, INT4)
 TRIED = (F32, F64, *INTS[:5], BOOL, *NEVER_NUMBERS)
-SEEDS = int(os.environ.get("GRADWIRE_CASES", "2"))
+SEEDS = int(os.environ.get("GRADWIRE_WRONG_TYPE_CASES", "2"))
 # An error of the shape may come first.
 REFUSALS = ("DTYPE_MISMATCH", "OP_UNSUPPORTED", "INVALID_ARGUMENT", "SHAPE_MISMATCH")
 
