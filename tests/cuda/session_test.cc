@@ -125,61 +125,62 @@ TEST_F(CudaSessionTest, SumsOfHalvesAreRoundedOnce) {
   const Value ones = bench_.Make({1, 600}, std::vector<double>(600, 1), DType::kBfloat16);
   const Value y = Call("gradwire::MatMul", {ones, Transpose(ones, {1, 0})});
   EXPECT_THAT(bench_.Read(y), ElementsAre(600));  // past 256, bfloat16 cannot count in ones
-  TEST_F(CudaSessionTest, ThereAreNoStrings) {
-    const std::vector<std::string_view> texts = {"a"};
-    Stream& host = bench_.stream().host();
-    const Tensor strings =
-        MakeStrings({1}, texts, [&](size_t bytes) { return host.Allocate(bytes); });
-    EXPECT_THAT(ErrorOf([&] { FromHost(strings, bench_.stream()); }),
-                StartsWith("OP_UNSUPPORTED: arrays of strings"));
-    EXPECT_THAT(ErrorOf([&] { Strings({1}, texts); }), StartsWith("OP_UNSUPPORTED"));
-  }
+}
 
-  // Every other operator has a CUDA kernel, or a decomposition into such. Rows leave this list,
-  // none comes to it.
-  TEST(CudaRegistryTest, TheseAreLeftToTheHost) {
-    testing::InstallFakeKernels();
-    std::set<std::string> names;
-    for (const OpDef* op : Registry::Global().All()) {
-      if (op->cpu == nullptr || op->decompose != nullptr || op->cuda != nullptr) continue;
-      if (op->types.Without(DType::kString).empty()) continue;
-      names.insert((op->domain.empty() ? "" : std::string(op->domain) + "::") +
-                   std::string(op->name));
-    }
-    EXPECT_THAT(names, ::testing::UnorderedElementsAre(
-                           "Det", "TfIdfVectorizer", "gradwire::Cofactor", "gradwire::CofactorGrad",
-                           "gradwire::Fft", "gradwire::Inverse", "gradwire::KeyIndex"));
-  }
+TEST_F(CudaSessionTest, ThereAreNoStrings) {
+  const std::vector<std::string_view> texts = {"a"};
+  Stream& host = bench_.stream().host();
+  const Tensor strings =
+      MakeStrings({1}, texts, [&](size_t bytes) { return host.Allocate(bytes); });
+  EXPECT_THAT(ErrorOf([&] { FromHost(strings, bench_.stream()); }),
+              StartsWith("OP_UNSUPPORTED: arrays of strings"));
+  EXPECT_THAT(ErrorOf([&] { Strings({1}, texts); }), StartsWith("OP_UNSUPPORTED"));
+}
 
-  TEST(CudaStoreTest, OpensSessionsOnTheDeviceUntilItBreaks) {
-    FakeGpu gpu;
-    FakeDriver& driver = gpu.driver();
-    std::vector<std::unique_ptr<Backend>> backends;
-    backends.push_back(std::make_unique<CpuBackend>());
-    backends.push_back(gpu.Release());
-    ComputePool pool(1);
-    SessionStore store(std::move(backends), pool, {});
-    const auto session = store.Open({.device = "cuda:0"});
-    EXPECT_EQ(session->device().name(), "cuda:0");
-    driver.Break("an illegal address");
-    EXPECT_EQ(ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
-              "DEVICE_FAILED: cuda:0: an illegal address");
-    EXPECT_EQ(store.Open({})->device().name(), "cpu");
+// Every other operator has a CUDA kernel, or a decomposition into such. Rows leave this list, none
+// comes to it.
+TEST(CudaRegistryTest, TheseAreLeftToTheHost) {
+  testing::InstallFakeKernels();
+  std::set<std::string> names;
+  for (const OpDef* op : Registry::Global().All()) {
+    if (op->cpu == nullptr || op->decompose != nullptr || op->cuda != nullptr) continue;
+    if (op->types.Without(DType::kString).empty()) continue;
+    names.insert((op->domain.empty() ? "" : std::string(op->domain) + "::") +
+                 std::string(op->name));
   }
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("Det", "TfIdfVectorizer", "gradwire::Cofactor",
+                                                     "gradwire::CofactorGrad", "gradwire::Fft",
+                                                     "gradwire::Inverse", "gradwire::KeyIndex"));
+}
 
-  TEST(CudaStoreTest, SaysWhyThereIsNoDevice) {
-    const cuda::Gpus gpus = cuda::OpenGpus("libgradwire_no_such.so");
-    EXPECT_TRUE(gpus.drivers.empty());
-    EXPECT_THAT(gpus.missing, AllOf(StartsWith("no CUDA: "), HasSubstr("libgradwire_no_such.so")));
-    std::vector<std::unique_ptr<Backend>> backends;
-    backends.push_back(std::make_unique<CpuBackend>());
-    ComputePool pool(1);
-    SessionStore store(std::move(backends), pool, {}, gpus.missing);
-    EXPECT_THAT(
-        ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
-        AllOf(StartsWith("DEVICE_NOT_FOUND: this server has no device 'cuda:0'; it has: cpu"),
-              HasSubstr(gpus.missing)));
-  }
+TEST(CudaStoreTest, OpensSessionsOnTheDeviceUntilItBreaks) {
+  FakeGpu gpu;
+  FakeDriver& driver = gpu.driver();
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::make_unique<CpuBackend>());
+  backends.push_back(gpu.Release());
+  ComputePool pool(1);
+  SessionStore store(std::move(backends), pool, {});
+  const auto session = store.Open({.device = "cuda:0"});
+  EXPECT_EQ(session->device().name(), "cuda:0");
+  driver.Break("an illegal address");
+  EXPECT_EQ(ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
+            "DEVICE_FAILED: cuda:0: an illegal address");
+  EXPECT_EQ(store.Open({})->device().name(), "cpu");
+}
+
+TEST(CudaStoreTest, SaysWhyThereIsNoDevice) {
+  const cuda::Gpus gpus = cuda::OpenGpus("libgradwire_no_such.so");
+  EXPECT_TRUE(gpus.drivers.empty());
+  EXPECT_THAT(gpus.missing, AllOf(StartsWith("no CUDA: "), HasSubstr("libgradwire_no_such.so")));
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::make_unique<CpuBackend>());
+  ComputePool pool(1);
+  SessionStore store(std::move(backends), pool, {}, gpus.missing);
+  EXPECT_THAT(ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
+              AllOf(StartsWith("DEVICE_NOT_FOUND: this server has no device 'cuda:0'; it has: cpu"),
+                    HasSubstr(gpus.missing)));
+}
 
 }  // namespace
 }  // namespace gradwire
