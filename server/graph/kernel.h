@@ -6,15 +6,29 @@
 
 #include "backend/backend.h"
 #include "core/attributes.h"
+#include "core/error.h"
 #include "core/tensor.h"
 
 namespace gradwire {
 
+struct OpDef;
+struct Origin;
+
+// Says in an error which call it comes from.
+void SayWhere(const OpDef& op, const Origin& origin, Error& error);
+
 class KernelContext {
  public:
+  // Of which call it is, `op` and `origin` say, for checks that come later.
   KernelContext(std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                const Attributes& attributes, Stream& stream)
-      : inputs_(inputs), outputs_(outputs), attributes_(attributes), stream_(stream) {}
+                const Attributes& attributes, Stream& stream, const OpDef* op = nullptr,
+                const Origin* origin = nullptr)
+      : inputs_(inputs),
+        outputs_(outputs),
+        attributes_(attributes),
+        stream_(stream),
+        op_(op),
+        origin_(origin) {}
 
   size_t num_inputs() const { return inputs_.size(); }
   size_t num_outputs() const { return outputs_.size(); }
@@ -37,12 +51,16 @@ class KernelContext {
   Stream& stream() { return stream_; }
   // Working memory for this call.
   BufferPtr Scratch(size_t bytes) { return stream_.Allocate(bytes); }
+  // Stream::CheckLater, in whose errors the call is named.
+  void CheckLater(const Buffer& from, size_t bytes, Stream::ArrayCheck check);
 
  private:
   std::span<const Tensor> inputs_;
   std::span<Tensor> outputs_;
   const Attributes& attributes_;
   Stream& stream_;
+  const OpDef* op_;
+  const Origin* origin_;
 };
 
 }  // namespace gradwire

@@ -5,6 +5,7 @@
 #include "ops/cuda_kernel.h"
 #include "ops/functors.h"
 #include "ops/matmul.h"
+#include "ops/unary_functors.h"
 
 namespace gradwire::cuda {
 namespace {
@@ -12,6 +13,12 @@ namespace {
 // What cuBLAS multiplies.
 template <class T>
 constexpr bool kIsFloat = (kFloats | kHalves).Contains(DTypeOf<T>());
+// Of those, what it has epilogues for.
+constexpr DTypeSet kFused = DType::kFloat32 | kHalves;
+
+Epilogue EpilogueOf(const Attributes& attributes) {
+  return static_cast<Epilogue>(attributes.Int("epilogue", 0));
+}
 
 // Integers, and empty sums: one thread an element.
 template <class T>
@@ -23,6 +30,7 @@ struct Dot {
   int64_t n, k;
   int64_t a_row, a_column, b_row, b_column;
   int64_t rows;  // of a matrix
+  Epilogue epilogue;
 
   GRADWIRE_FN void operator()(int64_t i) const {
     const int64_t column = i % n;
@@ -31,6 +39,10 @@ struct Dot {
     Sum sum = bias != nullptr ? Sum(bias[column]) : Sum(0);
     for (int64_t j = 0; j < k; ++j) {
       sum += Sum(a[row * a_row + j * a_column]) * Sum(b[j * b_row + column * b_column]);
+    }
+    if constexpr (!std::is_integral_v<T>) {
+      if (epilogue == Epilogue::kRelu) sum = fn::Relu()(sum);
+      if (epilogue == Epilogue::kGelu) sum = fn::GeluTanh()(sum);
     }
     c[i] = static_cast<T>(sum);
   }
@@ -83,7 +95,7 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
   T* const c = context.out<T>(0) + run.first * p.m * p.n;
   if constexpr (kIsFloat<T>) {
     if (p.k != 0) {
-      constexpr bool kFused = !std::is_same_v<T, double>;
+      constexpr bool kAddsBias = kFused.Contains(DTypeOf<T>());
       Multiply(context.stream(), {.dtype = DTypeOf<T>(),
                                   .m = p.m,
                                   .n = p.n,
@@ -97,8 +109,9 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
                                   .a_step = run.a_step * p.m * p.k,
                                   .b_step = run.b_step * p.k * p.n,
                                   .c_step = p.m * p.n,
-                                  .bias = kFused ? bias : nullptr});
-      if constexpr (!kFused) {
+                                  .bias = kAddsBias ? bias : nullptr,
+                                  .epilogue = EpilogueOf(context.attributes())});
+      if constexpr (!kAddsBias) {
         if (bias == nullptr) return;
         ForEach(context.stream(), run.count * p.m * p.n, AddBias<T>{bias, c, p.n});
       }
@@ -106,10 +119,11 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
     }
   }
   for (int64_t i = 0; i < run.count; ++i) {
-    ForEach(context.stream(), p.m * p.n,
-            Dot<T>{a + i * run.a_step * p.m * p.k, b + i * run.b_step * p.k * p.n, bias,
-                   c + i * p.m * p.n, p.n, p.k, p.trans_a ? 1 : p.k, p.trans_a ? p.m : 1,
-                   p.trans_b ? 1 : p.n, p.trans_b ? p.k : 1, p.m});
+    ForEach(
+        context.stream(), p.m * p.n,
+        Dot<T>{a + i * run.a_step * p.m * p.k, b + i * run.b_step * p.k * p.n, bias,
+               c + i * p.m * p.n, p.n, p.k, p.trans_a ? 1 : p.k, p.trans_a ? p.m : 1,
+               p.trans_b ? 1 : p.n, p.trans_b ? p.k : 1, p.m, EpilogueOf(context.attributes())});
   }
 }
 
@@ -126,7 +140,8 @@ void MatMulKernel(KernelContext& context) {
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel, true);
+GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel,
+                     KernelTraits{.halves = true, .epilogues = kFused});
 
 }  // namespace
 }  // namespace gradwire::cuda

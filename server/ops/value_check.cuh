@@ -1,5 +1,4 @@
-// Checks of what arrays hold. They wait for the device: what is wrong must be refused before
-// anything comes of it.
+// Checks of what arrays hold: what is wrong is refused before anything comes of the command.
 #ifndef GRADWIRE_OPS_VALUE_CHECK_CUH_
 #define GRADWIRE_OPS_VALUE_CHECK_CUH_
 
@@ -38,18 +37,21 @@ struct ReadBad {
   }
 };
 
-// One of n integers for which is_good(value) is false.
-template <class T, class IsGood>
-Bad FindBad(KernelContext& k, const T* values, int64_t n, const IsGood& is_good) {
-  Bad bad{0, 0};
-  if (n == 0) return bad;
+// Later calls refuse(bad) with one of n integers for which is_good(value) is false, if there is
+// one.
+template <class T, class IsGood, class Refuse>
+void CheckValues(KernelContext& k, const T* values, int64_t n, const IsGood& is_good,
+                 Refuse refuse) {
+  if (n == 0) return;
   const BufferPtr memory = k.Scratch(sizeof(Bad));
   auto* const found = static_cast<Bad*>(memory->data());
   k.stream().Zero(found, sizeof(Bad));
   ForEach(k.stream(), n, MarkBad<T, IsGood>{values, is_good, found});
   ForEach(k.stream(), 1, ReadBad<T>{values, found});
-  k.stream().Download(*memory, &bad, sizeof(bad));
-  return bad;
+  k.CheckLater(*memory, sizeof(Bad), [refuse](const void* elements) {
+    const auto& bad = *static_cast<const Bad*>(elements);
+    if (bad.position != 0) refuse(bad);
+  });
 }
 
 }  // namespace gradwire::cuda

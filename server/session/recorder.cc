@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "autograd/backward.h"
 #include "backend/on_host.h"
+#include "exec/epilogue.h"
 #include "exec/fusion.h"
 
 namespace gradwire {
@@ -185,6 +186,9 @@ void Recorder::Before(const Schedule& schedule, const Changes& changes,
   for (const auto& [name, value] : fetched_) {
     command_->fetched.emplace_back(name, builder.Keep(value.slot()));
   }
+  for (const Value& value : announced_) {
+    command_->announced.push_back(builder.Keep(value.slot()));
+  }
   Number(builder, EachOnce(drawn), stream);
   command_->plan = builder.Build();
 }
@@ -219,7 +223,7 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
   }
   if (!possible_) return nullptr;
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (fuses_) command_->plan = Fuse(std::move(command_->plan));
+  if (fuses_) command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)));
   return std::move(command_);
 }
 

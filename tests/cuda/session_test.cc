@@ -96,6 +96,52 @@ TEST_F(CudaSessionTest, AnIndexOutOfRangeIsRefusedByItsValue) {
   EXPECT_THAT(bench_.Read(Call("Gather", {x, good})), ElementsAre(1, 1));
 }
 
+TEST_F(CudaSessionTest, ACheckOfIndicesWaitsForThemAlone) {
+  const Value x = bench_.Make({3}, {1, 2, 3}, DType::kFloat32);
+  const Value good = bench_.Make({2}, {0, -3}, DType::kInt64);
+  const Value y = Call("Gather", {x, good}) * 2.0;
+  bench_.Run({y});
+  EXPECT_EQ(gpu_.driver().waits(), 1);
+  EXPECT_GT(gpu_.driver().waiting(), 0);  // the product at least
+  EXPECT_THAT(bench_.Read(y), ElementsAre(2, 2));
+}
+
+TEST_F(CudaSessionTest, WhatIsRefusedLaterNamesItsCall) {
+  const Value x = bench_.Make({3}, {1, 2, 3});
+  const Value bad = bench_.Make({1}, {3}, DType::kInt64);
+  const Value y = Call("Gather", {Exp(x), bad});
+  y.node()->set_origin({.node = 7, .label = "pick"});
+  EXPECT_THAT(ErrorOf([&] { bench_.Run({Exp(y)}); }), HasSubstr("node 7 'pick' (Gather): "));
+}
+
+TEST_F(CudaSessionTest, AStoppedRunLeavesNoCheckBehind) {
+  int ops = 0;
+  Bench bench([&] { ops == 1 ? throw Error(reason::kCancelled, "enough") : ++ops; },
+              gpu_.backend());
+  const TraceScope scope(bench.trace());
+  const Value x = bench.Make({3}, {1, 2, 3});
+  const Value bad = bench.Make({1}, {3}, DType::kInt64);
+  EXPECT_THAT(ErrorOf([&] { bench.Run({Exp(Call("Gather", {x, bad}))}); }), HasSubstr("enough"));
+  ops = -1;
+  EXPECT_THAT(bench.Read(x + 1.0), ElementsAre(2, 3, 4));
+}
+
+TEST_F(CudaSessionTest, AnyNumberOfChecksFits) {
+  const Value x = bench_.Make({3}, {1, 2, 3});
+  Value sum = x;
+  for (int i = 0; i < 1000; ++i) {
+    sum = sum + Call("Gather", {x, bench_.Make({1}, {1}, DType::kInt64)});
+  }
+  EXPECT_THAT(bench_.Read(sum), ElementsAre(2001, 2002, 2003));
+}
+
+TEST_F(CudaSessionTest, OfAnEmptyArrayEachIndexIsRefusedAtOnce) {
+  const Value empty = bench_.Make({0, 2}, {});
+  const Value index = bench_.Make({1}, {0}, DType::kInt64);
+  EXPECT_THAT(ErrorOf([&] { bench_.Run({Call("Gather", {empty, index})}); }),
+              HasSubstr("index 0 is outside [-0, 0)"));
+}
+
 TEST_F(CudaSessionTest, ProductsAreExactUnlessTheSessionAllowsTf32) {
   const double fine = 1 + 0x1p-12;
   const auto product = [&] {
@@ -103,7 +149,7 @@ TEST_F(CudaSessionTest, ProductsAreExactUnlessTheSessionAllowsTf32) {
     return bench_.Read(MatMul(x, bench_.Make({1, 1}, {1}, DType::kFloat32)))[0];
   };
   EXPECT_EQ(product(), fine);
-  bench_.stream().set_precision({.tf32 = true});
+  bench_.stream().set_math_mode({.tf32 = true});
   EXPECT_EQ(product(), 1);
 }
 
@@ -125,6 +171,30 @@ TEST_F(CudaSessionTest, SumsOfHalvesAreRoundedOnce) {
   const Value ones = bench_.Make({1, 600}, std::vector<double>(600, 1), DType::kBfloat16);
   const Value y = Call("gradwire::MatMul", {ones, Transpose(ones, {1, 0})});
   EXPECT_THAT(bench_.Read(y), ElementsAre(600));  // past 256, bfloat16 cannot count in ones
+}
+
+TEST_F(CudaSessionTest, SumsOfHalvesAreHalvesWhereTheSessionAllowsIt) {
+  bench_.stream().set_math_mode({.half_sums = true});
+  const Value ones = bench_.Make({1, 600}, std::vector<double>(600, 1), DType::kBfloat16);
+  const Value y = Call("gradwire::MatMul", {ones, Transpose(ones, {1, 0})});
+  EXPECT_THAT(bench_.Read(y), ElementsAre(256));
+}
+
+TEST_F(CudaSessionTest, UpdatesAreSortedUnlessTheSessionAllowsAnyOrder) {
+  const Value x = bench_.Make({3}, {0, 0, 0}, DType::kFloat32);
+  const Value indices = bench_.Make({4}, {2, 0, 2, 2}, DType::kInt64);
+  const Value updates = bench_.Make({4}, {1, 2, 3, 4}, DType::kFloat32);
+  const auto work = [&] {
+    const Value y = Call("ScatterElements", {x, indices, updates},
+                         {{"axis", int64_t{0}}, {"reduction", std::string("add")}});
+    bench_.Run({y});
+    const size_t queued = gpu_.driver().waiting();
+    EXPECT_THAT(bench_.Read(y), ElementsAre(2, 0, 8));
+    return queued;
+  };
+  const size_t sorted = work();
+  bench_.stream().set_math_mode({.nondeterministic = true});
+  EXPECT_LT(work(), sorted);
 }
 
 TEST_F(CudaSessionTest, ThereAreNoStrings) {
@@ -167,6 +237,39 @@ TEST(CudaStoreTest, OpensSessionsOnTheDeviceUntilItBreaks) {
   EXPECT_EQ(ErrorOf([&] { store.Open({.device = "cuda:0"}); }),
             "DEVICE_FAILED: cuda:0: an illegal address");
   EXPECT_EQ(store.Open({})->device().name(), "cpu");
+}
+
+TEST(CudaStoreTest, SessionsOnSeveralDevicesAreApart) {
+  FakeGpu first;
+  FakeGpu second(size_t{1} << 30, SIZE_MAX, 1);
+  FakeDriver& broken = first.driver();
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::make_unique<CpuBackend>());
+  backends.push_back(first.Release());
+  backends.push_back(second.Release());
+  const Backend& other = *backends[2];
+  ComputePool pool(1);
+  SessionStore store(std::move(backends), pool, {});
+  const auto one = store.Open({.device = "cuda:0"});
+  const auto two = store.Open({.device = "cuda:1"});
+  const BufferPtr held = one->stream().Allocate(100);
+  EXPECT_EQ(held->device().name(), "cuda:0");
+  EXPECT_EQ(other.memory().live_bytes, 0);
+  broken.Break("an illegal address");
+  const BufferPtr buffer = two->stream().Allocate(100);
+  EXPECT_EQ(buffer->device().name(), "cuda:1");
+  EXPECT_GT(other.memory().live_bytes, 0);
+  EXPECT_NO_THROW(two->stream().Synchronize());
+}
+
+TEST(CudaMemoryTest, WhatDoesNotFitIsAnErrorAndTheSessionLivesOn) {
+  FakeGpu gpu(size_t{8} << 20);
+  Bench bench([] {}, gpu.backend());
+  const TraceScope scope(bench.trace());
+  const Value x = bench.Make({1 << 18}, {1, 2}, DType::kFloat32);
+  EXPECT_THAT(ErrorOf([&] { bench.Run({Expand(x, {64, 1 << 18})}); }),
+              AllOf(StartsWith("OUT_OF_MEMORY"), HasSubstr("67108864 bytes asked for")));
+  EXPECT_EQ(bench.Read(x + 1.0)[1], 3);
 }
 
 TEST(CudaStoreTest, SaysWhyThereIsNoDevice) {

@@ -2,6 +2,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -129,8 +130,8 @@ DnnDescriptor OperationOf(const Convolution& c) {
   return operation;
 }
 
-// Whether an engine's results are as exact as they must be, and the same each time.
-bool IsExact(const DnnDescriptor& configuration, DType dtype, bool tf32) {
+// Whether an engine does nothing that is not allowed.
+bool IsAllowed(const DnnDescriptor& configuration, DType dtype, const MathMode& mode) {
   DnnDescriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t handle = engine.get();
   int64_t count = 0;
@@ -140,11 +141,11 @@ bool IsExact(const DnnDescriptor& configuration, DType dtype, bool tf32) {
   const auto notes = engine.Get<cudnnBackendNumericalNote_t>(
       CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
   return std::none_of(notes.begin(), notes.end(), [&](cudnnBackendNumericalNote_t note) {
-    return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
+    return (note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC && !mode.nondeterministic) ||
            note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
            note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
            // Of float32: the cores' products are TF32.
-           (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && dtype == DType::kFloat32 && !tf32);
+           (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && dtype == DType::kFloat32 && !mode.tf32);
   });
 }
 
@@ -159,7 +160,7 @@ class Convolver {
     const cudaStream_t queue = QueueOf(stream);
     const std::lock_guard lock(mutex_);
     if (handle_ == nullptr) return false;
-    const std::optional<Plan>& plan = PlanLocked(c, stream.precision().tf32);
+    const std::optional<Plan>& plan = PlanLocked(c, stream.math_mode());
     if (!plan.has_value()) return false;
     const BufferPtr workspace = stream.Allocate(plan->workspace);
     const void* const pointers[] = {arrays.x, arrays.w, arrays.y};
@@ -177,23 +178,25 @@ class Convolver {
   }
 
  private:
+  using Key = std::tuple<Convolution, bool, bool>;
+
   // None where cuDNN has none.
-  const std::optional<Plan>& PlanLocked(const Convolution& c, bool tf32) {
-    const auto key = std::pair(c, tf32);
+  const std::optional<Plan>& PlanLocked(const Convolution& c, const MathMode& mode) {
+    const Key key(c, mode.tf32, mode.nondeterministic);
     if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
     if (plans_.size() >= kRememberedPlans) plans_.clear();
-    return plans_.emplace(key, Choose(c, tf32)).first->second;
+    return plans_.emplace(key, Choose(c, mode)).first->second;
   }
 
-  std::optional<Plan> Choose(const Convolution& c, bool tf32) const {
+  std::optional<Plan> Choose(const Convolution& c, const MathMode& mode) const {
     try {
       const DnnDescriptor operation = OperationOf(c);
       DnnDescriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
       graph.Set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle_);
       graph.Set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
       graph.Finalize();
-      for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-        if (auto plan = First(graph, mode, c.dtype, tf32)) return plan;
+      for (const auto heuristic : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+        if (auto plan = First(graph, heuristic, c.dtype, mode)) return plan;
       }
     } catch (const Error&) {
       // cuDNN may refuse a problem anywhere on this way.
@@ -202,11 +205,11 @@ class Convolver {
   }
 
   // The first, thus the fastest by cuDNN's estimate, that is allowed and can be made.
-  std::optional<Plan> First(const DnnDescriptor& graph, cudnnBackendHeurMode_t mode, DType dtype,
-                            bool tf32) const {
+  std::optional<Plan> First(const DnnDescriptor& graph, cudnnBackendHeurMode_t by, DType dtype,
+                            const MathMode& mode) const {
     DnnDescriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristic.Set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-    heuristic.Set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
+    heuristic.Set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, by);
     heuristic.Finalize();
     std::vector<DnnDescriptor> configurations;
     std::vector<cudnnBackendDescriptor_t> handles;
@@ -219,7 +222,8 @@ class Convolver {
                                         &count, handles.data()),
              "the engines of a graph");
     for (size_t i = 0; i < kMostEngines && static_cast<int64_t>(i) < count; ++i) {
-      if (!IsExact(configurations[i], dtype, tf32)) continue;
+      configurations[i].Keep(heuristic);
+      if (!IsAllowed(configurations[i], dtype, mode)) continue;
       if (auto plan = Make(configurations[i])) return plan;
     }
     return std::nullopt;
@@ -233,14 +237,14 @@ class Convolver {
     const auto bytes =
         plan.Get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1);
     if (bytes.empty() || bytes[0] > kMostWorkspace) return std::nullopt;
-    return Plan{std::move(plan), static_cast<size_t>(bytes[0])};
+    return Plan{plan, static_cast<size_t>(bytes[0])};
   } catch (const Error&) {
     return std::nullopt;  // the next engine may do
   }
 
   std::mutex mutex_;
-  cudnnHandle_t handle_ = nullptr;                                     // guarded
-  std::map<std::pair<Convolution, bool>, std::optional<Plan>> plans_;  // guarded
+  cudnnHandle_t handle_ = nullptr;            // guarded
+  std::map<Key, std::optional<Plan>> plans_;  // guarded
 };
 
 // Of the current GPU. They end with the process, whose driver may be gone by then.

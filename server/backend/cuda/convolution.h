@@ -33,9 +33,9 @@ struct ConvolutionArrays {
   void* y;
 };
 
-// Queues the convolution; factors are rounded to TF32 only where the stream allows it, and results
-// are the same each time. False, and nothing was queued, where cuDNN is not there or has no engine
-// for it that does so. REQUIRES: extents of at least 1; a CudaStream.
+// Queues the convolution, as exact as the stream's math mode demands. False, and nothing was
+// queued, where cuDNN is not there or has no engine for it that does so. REQUIRES: extents of at
+// least 1; a CudaStream.
 bool Convolve(Stream& stream, const Convolution& convolution, const ConvolutionArrays& arrays);
 
 }  // namespace gradwire::cuda

@@ -5,7 +5,7 @@
 #include <cudnn.h>
 
 #include <cstdint>
-#include <utility>
+#include <memory>
 #include <vector>
 
 namespace gradwire::cuda {
@@ -28,27 +28,21 @@ struct Dnn {
 // Throws INTERNAL.
 void CheckDnn(cudnnStatus_t status, const char* what);
 
-// A descriptor of the graph API. REQUIRES: Dnn::Find().
+// A descriptor of the graph API; copies share it. It keeps those that it was made of: cuDNN does
+// not say that it would. REQUIRES: Dnn::Find().
 class DnnDescriptor {
  public:
-  explicit DnnDescriptor(cudnnBackendDescriptorType_t type) {
-    CheckDnn(Dnn::Find()->create_descriptor(type, &handle_), "cudnnBackendCreateDescriptor");
-  }
-  ~DnnDescriptor() {
-    if (handle_ != nullptr) Dnn::Find()->destroy_descriptor(handle_);
-  }
-  DnnDescriptor(DnnDescriptor&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  DnnDescriptor& operator=(DnnDescriptor&& other) noexcept {
-    std::swap(handle_, other.handle_);
-    return *this;
+  explicit DnnDescriptor(cudnnBackendDescriptorType_t type) : state_(std::make_shared<State>()) {
+    CheckDnn(Dnn::Find()->create_descriptor(type, &state_->handle), "cudnnBackendCreateDescriptor");
   }
 
   // The attribute's type must be what T stands for: see cuDNN's manual.
   template <class T>
   void Set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const T* values,
            size_t count) {
-    CheckDnn(Dnn::Find()->set_attribute(handle_, name, type, static_cast<int64_t>(count), values),
-             "cudnnBackendSetAttribute");
+    CheckDnn(
+        Dnn::Find()->set_attribute(state_->handle, name, type, static_cast<int64_t>(count), values),
+        "cudnnBackendSetAttribute");
   }
   template <class T>
   void Set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const T& value) {
@@ -58,26 +52,40 @@ class DnnDescriptor {
     Set(name, CUDNN_TYPE_INT64, values.data(), values.size());
   }
   void Set(cudnnBackendAttributeName_t name, const DnnDescriptor& value) {
-    Set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, value.handle_);
+    Set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, value.get());
+    Keep(value);
   }
+  void Keep(const DnnDescriptor& other) { state_->kept.push_back(other); }
   // At most `most` values.
   template <class T>
   std::vector<T> Get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                      size_t most) const {
     std::vector<T> values(most);
     int64_t count = 0;
-    CheckDnn(Dnn::Find()->get_attribute(handle_, name, type, static_cast<int64_t>(most), &count,
-                                        values.data()),
+    CheckDnn(Dnn::Find()->get_attribute(state_->handle, name, type, static_cast<int64_t>(most),
+                                        &count, values.data()),
              "cudnnBackendGetAttribute");
     if (count < static_cast<int64_t>(most)) values.resize(static_cast<size_t>(count));
     return values;
   }
-  void Finalize() { CheckDnn(Dnn::Find()->finalize(handle_), "cudnnBackendFinalize"); }
+  void Finalize() { CheckDnn(Dnn::Find()->finalize(state_->handle), "cudnnBackendFinalize"); }
 
-  cudnnBackendDescriptor_t get() const { return handle_; }
+  cudnnBackendDescriptor_t get() const { return state_->handle; }
 
  private:
-  cudnnBackendDescriptor_t handle_ = nullptr;
+  struct State {
+    State() = default;
+    ~State() {
+      if (handle != nullptr) Dnn::Find()->destroy_descriptor(handle);
+    }
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+
+    cudnnBackendDescriptor_t handle = nullptr;
+    std::vector<DnnDescriptor> kept;
+  };
+
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace gradwire::cuda

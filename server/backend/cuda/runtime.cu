@@ -154,6 +154,11 @@ class Runtime final : public Driver {
     GRADWIRE_CUDA_CHECK(
         cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(queue)));
   }
+  void WaitFor(Queue queue, Event event) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaStreamWaitEvent(static_cast<cudaStream_t>(queue), static_cast<cudaEvent_t>(event), 0));
+  }
   void Wait(Event event) override {
     Use();
     GRADWIRE_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
@@ -232,7 +237,7 @@ extern "C" void gradwire_cuda_open(gradwire::cuda::Gpus& gpus) {
       gpus.drivers.push_back(std::make_unique<cuda::Runtime>(gpu));
     } catch (const gradwire::Error& error) {
       if (!gpus.missing.empty()) gpus.missing += "; ";
-      gpus.missing += "cuda:" + std::to_string(gpu) + ": " + error.message();
+      gpus.missing += "GPU " + std::to_string(gpu) + ": " + error.message();
     }
   }
 }
