@@ -111,8 +111,8 @@ build/deploy.stamp: deploy/packages/deploy.txt | setup
 	@scripts/packages.sh $<
 	@touch $@
 
-image-check: stubs build/deploy.stamp  ## the Dockerfile's steps without a container engine (as root, 20 minutes)
-	scripts/image_check.sh
+image-check: stubs build/deploy.stamp  ## the Dockerfile's steps without a container engine (as root, 20 minutes; IMAGE=cpu|cuda)
+	scripts/image_check.sh $(IMAGE)
 
 test-gradients: stubs build/gradients.stamp  ## gradients of operators, random programs and models, and PyTorch's
 	@rm -f build/gradients.txt

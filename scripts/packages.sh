@@ -3,7 +3,8 @@
 set -euo pipefail
 
 missing=()
-for package in $(sed 's/#.*//' "$@"); do
+read -r -d '' -a packages < <(sed 's/#.*//' "$@") || true
+for package in "${packages[@]}"; do
   if [[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]]; then
     missing+=("$package")
   fi

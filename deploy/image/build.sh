@@ -1,10 +1,22 @@
 #!/bin/sh
-# Builds the server and lays out what the image's final stage holds, by files.txt. Usage: build.sh FOLDER [JOBS]
+# Builds what an image's target needs, and lays out what its final stage holds, by files.txt.
+# Usage: build.sh cpu|cuda FOLDER [JOBS]
 set -eu
 cd "$(dirname "$0")/../.."
+target=$1 out=$2 jobs=${3:-$(nproc)}
 
-cmake -S . -B build/image -G Ninja -DCMAKE_BUILD_TYPE=Release -DGRADWIRE_TESTS=OFF
-cmake --build build/image -j "${2:-$(nproc)}" --target gradwire-server
-sed 's/#.*//; /^ *$/d' deploy/image/files.txt | while read -r source target; do
-  install -D -s -m 755 "$source" "$1/$target"
+case $target in
+  cpu) made=gradwire-server cuda=OFF ;;
+  cuda) made=gradwire_cuda cuda=ON ;;
+esac
+CUDACXX=/opt/cuda/bin/nvcc cmake -S . -B build/image -G Ninja -DCMAKE_BUILD_TYPE=Release \
+  -DGRADWIRE_TESTS=OFF -DGRADWIRE_CUDA="$cuda"
+cmake --build build/image -j "$jobs" --target "$made"
+sed -n "s/^$target  *//p" deploy/image/files.txt | while read -r files folder; do
+  case $files in
+    build/*) strip="-s" ;;
+    *) strip="" ;;
+  esac
+  # shellcheck disable=SC2086  # files is a pattern, and strip may be nothing
+  install -D -m 755 $strip -t "$out/$folder" $files
 done

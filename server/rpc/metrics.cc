@@ -57,10 +57,13 @@ class State : public prometheus::Collectable {
     auto tensors = NewFamily("gradwire_tensors", "Names bound in sessions", MetricType::Gauge);
     auto bytes = NewFamily("gradwire_tenant_bytes", "Tensor memory in use", MetricType::Gauge);
     for (const TenantUsage& usage : store_.Usage()) {
-      const std::vector<ClientMetric::Label> tenant = {{"tenant", usage.tenant}};
-      Add(sessions, static_cast<double>(usage.sessions), tenant);
-      Add(tensors, static_cast<double>(usage.tensors), tenant);
-      Add(bytes, static_cast<double>(usage.bytes), tenant);
+      Add(bytes, static_cast<double>(usage.bytes), {{"tenant", usage.tenant}});
+      for (const auto& [device, held] : usage.devices) {
+        const std::vector<ClientMetric::Label> labels = {{"tenant", usage.tenant},
+                                                         {"device", device}};
+        Add(sessions, static_cast<double>(held.sessions), labels);
+        Add(tensors, static_cast<double>(held.tensors), labels);
+      }
     }
     for (auto* family : {&sessions, &tensors, &bytes}) families.push_back(std::move(*family));
   }

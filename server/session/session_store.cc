@@ -175,10 +175,13 @@ std::vector<TenantUsage> SessionStore::Usage() const {
   const std::lock_guard lock(mutex_);
   std::map<std::string, TenantUsage> usage;
   for (const auto& [name, tenant] : tenants_) {
-    usage[name] = {name, tenant->sessions->used(), 0, tenant->bytes->used()};
+    TenantUsage& of_tenant = usage[name] = {name, tenant->bytes->used(), {}};
+    for (const auto& backend : backends_) of_tenant.devices[backend->device().name()];
   }
   for (const auto& [id, entry] : sessions_) {
-    usage[entry.tenant->name].tensors += entry.session->tensor_count();
+    auto& on_device = usage[entry.tenant->name].devices[entry.session->device().name()];
+    ++on_device.sessions;
+    on_device.tensors += entry.session->tensor_count();
   }
   std::vector<TenantUsage> list;
   for (auto& [name, of_tenant] : usage) list.push_back(std::move(of_tenant));

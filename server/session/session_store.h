@@ -49,12 +49,15 @@ struct SessionLimits {
   }
 };
 
-// What the sessions of a tenant hold.
+// What the sessions of a tenant hold, and how many of it are on each device of the server.
 struct TenantUsage {
+  struct OnDevice {
+    int64_t sessions = 0;
+    int64_t tensors = 0;
+  };
   std::string tenant;
-  int64_t sessions = 0;
-  int64_t tensors = 0;
   int64_t bytes = 0;
+  std::map<std::string, OnDevice> devices;
 };
 
 // What a client asks of a session; zeros and absent values mean the defaults.

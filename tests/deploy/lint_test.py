@@ -69,6 +69,10 @@ def test_dockerfile() -> None:
     check(Path(sys.executable).parent / "hadolint", "Dockerfile")
 
 
+def test_shell_scripts() -> None:
+    check("shellcheck", "-x", *sorted([*(ROOT / "scripts").glob("*.sh"), *(DEPLOY / "image").glob("*.sh")]))
+
+
 def test_systemd_unit(tmp_path: Path) -> None:
     unit = (DEPLOY / "systemd" / "gradwire.service").read_text()
     assert "ExecStart=/usr/bin/gradwire-server " in unit

@@ -142,12 +142,13 @@ def test_what_is_held_is_there_and_goes(metered: Metered, connection: gradwire.C
     session.put({"a": np.zeros(1 << 20, np.uint8), "b": np.zeros(1, np.uint8)})
     during = metered.samples()
     session.close()
+    after = metered.samples()
     for name, grown in (("gradwire_sessions", 1), ("gradwire_tensors", 2)):
-        assert value(during, name, tenant="") - value(before, name, tenant="") == grown
+        labels = {"tenant": "", "device": "cpu"}
+        assert value(during, name, **labels) - value(before, name, **labels) == grown
+        assert value(after, name, **labels) == value(before, name, **labels)
     assert value(during, "gradwire_live_bytes", device="cpu") - value(before, "gradwire_live_bytes", device="cpu") >= 1 << 20
     assert value(during, "gradwire_tenant_bytes", tenant="") >= 1 << 20
-    after = metered.samples()
-    assert value(after, "gradwire_sessions", tenant="") == value(before, "gradwire_sessions", tenant="")
     assert value(after, "gradwire_live_bytes", device="cpu") == value(before, "gradwire_live_bytes", device="cpu")
     assert value(after, "gradwire_pooled_bytes", device="cpu") >= 1 << 20
 

@@ -30,6 +30,14 @@ def test_it_serves(server: Server) -> None:
         assert "oneDNN 3.7" in client.server_info().devices[0].library
 
 
+@pytest.mark.skipif(os.environ["GRADWIRE_IMAGE"] != "cuda", reason="the image without CUDA")
+def test_it_opens_the_cuda_library(server: Server) -> None:
+    with gradwire.connect(server.target, timeout=CALL_S) as client:
+        info = client.server_info()
+    # What the library says itself, where there is no GPU; without the library there would be an error of the loader.
+    assert "cuda:0" in [device.name for device in info.devices] or info.missing_devices.startswith("no CUDA device: ")
+
+
 def test_it_is_nobody(server: Server) -> None:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{server.pid}/status").read_text().splitlines())
     assert status["Uid"].split() == ["65532"] * 4
