@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by scripts/test_cuda.sh and scripts/bench_cuda.sh: unpacks what scripts/cuda_bundle.sh packed, and says where
 # CUDA's libraries are. Ends the script where there is no GPU, or nothing was packed.
 work=build/cuda-check
@@ -22,7 +23,7 @@ folder_of() {
   [ -z "$found" ] || dirname "$found"
 }
 libraries="$PWD/$work/lib"
-for name in libcublasLt.so.13 libcudnn.so.9; do
+for name in libcublasLt.so.13 libcudnn.so.9 libnvrtc.so.13; do
   folder=$(folder_of $name)
   [ -n "$folder" ] || echo "no $name"
   libraries="$libraries${folder:+:$folder}"

@@ -131,9 +131,10 @@ Values Refusing(const OpDef& op, const Values& results, const Values& inputs) {
 }
 
 Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
-  const Trace& trace = Trace::Current();
+  Trace& trace = Trace::Current();
+  const DeviceType device = trace.stream().device().type;
   const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
-  const bool has_kernel = IsNodeOn(op, Trace::Current().stream().device().type);
+  const bool has_kernel = IsNodeOn(op, device);
   const OpCall call(op, inputs, attributes, num_outputs);
   if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
   Specs specs = op.infer(call);
@@ -141,7 +142,7 @@ Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_o
     CheckSpec(spec);
     if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
   }
-  const DTypeSet types = TypesOf(op, trace.stream().device().type);
+  const DTypeSet types = TypesOf(op, device);
   if (!types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
   return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }
@@ -200,7 +201,8 @@ Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outp
   if (NeedsWidening(op, inputs)) {
     return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs);
   }
-  if (!inputs.empty() && inputs[0] && !op.types.Contains(inputs[0].dtype())) {
+  const DTypeSet types = TypesOf(op, Trace::Current().stream().device().type);
+  if (!inputs.empty() && inputs[0] && !types.Contains(inputs[0].dtype())) {
     RefuseType(op, inputs[0].dtype());
   }
   const bool refuses = !op.differentiable && !op.stops_gradient && Trace::Current().recording() &&

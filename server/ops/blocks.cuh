@@ -11,6 +11,7 @@
 #include "ops/blocks.h"
 #include "ops/offsets.cuh"
 #include "ops/real_math.h"
+#include "ops/value_check.cuh"
 
 namespace gradwire::cuda {
 
@@ -65,11 +66,12 @@ void FindBlocks(KernelContext& k, Blocks& blocks, int64_t size, const Find& find
   stream.Zero(fault, sizeof(IndexFault));
   ForEach(stream, blocks.count, FindAll<Find>{find, blocks.offsets, fault});
   ForEach(stream, 1, TellFault<Find>{find, fault});
-  k.CheckLater(*memory, sizeof(IndexFault), [](const void* found) {
+  const auto check = [](const void* found) {
     const auto& told = *static_cast<const IndexFault*>(found);
     if (told.position != 0) RefuseIndex(told.index, told.extent);
-  });
-  if (size == 0) stream.FinishChecks();
+  };
+  if (size == 0) return CheckNow(k, *memory, sizeof(IndexFault), check);
+  k.CheckLater(*memory, sizeof(IndexFault), check);
 }
 
 inline Blocks NewBlocks(KernelContext& k, int64_t count, int64_t size) {

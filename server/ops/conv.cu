@@ -60,11 +60,9 @@ struct Fold {
     const int64_t n = i / w.in_size() / from.channels;
     const Point input = Sliding::Split(i % w.in_size(), w.in);
     T sum = 0;
-    for (int64_t tap = 0; tap < w.taps(); ++tap) {
-      const int64_t column = w.OutputOver(input, Sliding::Split(tap, w.kernel));
-      if (column < 0) continue;
+    w.ForOutputsOver(input, [&](int64_t column, int64_t tap) {
       sum += columns[n * from.image + (channel * w.taps() + tap) * from.row_step + column];
-    }
+    });
     x[n * x_image + channel * w.in_size() + i % w.in_size()] = sum;
   }
 };

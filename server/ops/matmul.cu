@@ -14,7 +14,7 @@ namespace {
 template <class T>
 constexpr bool kIsFloat = (kFloats | kHalves).Contains(DTypeOf<T>());
 // Of those, what it has epilogues for.
-constexpr DTypeSet kFused = DType::kFloat32 | kHalves;
+constexpr DTypeSet kFused = DTypeSet(DType::kFloat32) | kHalves;
 
 Epilogue EpilogueOf(const Attributes& attributes) {
   return static_cast<Epilogue>(attributes.Int("epilogue", 0));

@@ -44,9 +44,9 @@ Taps TapsOf(KernelContext& context, const Dims& x, const Dims& weight) {
                   index.dims()[0] == 1 ? 0 : p * k,
                   weight[0] == 1 ? 0 : p * k};
   const int64_t count = taps.n > 0 ? index.numel() : 0;
-  CheckValues(context, taps.index, count, IsRow{taps.m},
-              [m = taps.m](const Bad& bad) { RefuseTap(bad.value, m); });
-  if (taps.m == 0) context.stream().FinishChecks();
+  CheckValues(
+      context, taps.index, count, IsRow{taps.m},
+      [m = taps.m](const Bad& bad) { RefuseTap(bad.value, m); }, /*at_once=*/taps.m == 0);
   return taps;
 }
 

@@ -3,7 +3,7 @@ training step against PyTorch on the same GPU, eager and compiled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,13 @@ from workloads import TRAINED, Workload
 DEVICE = "cuda:0"
 SIZE = 8192  # of square matrices
 CHAIN = 20  # products in a row
+BUDGET_S = 5  # a row, so that all of them and what torch.compile takes end within ten minutes
 ELEMENTS = 1 << 28
 # By name: the type that is multiplied, and whether float32 may be TF32.
 PRODUCTS = {"float32": (torch.float32, False), "TF32": (torch.float32, True), "bfloat16": (torch.bfloat16, False)}
 BFLOAT16 = 16  # TensorProto.DataType
 # Ten operators, each of one array; no result grows.
 OPERATORS = ("Tanh", "Abs", "Sqrt", "Neg", "Exp", "Sigmoid", "Sin", "Softplus", "Relu", "Atan")
-TORCH_OPERATORS: tuple[Callable[[Any], Any], ...] = (
-    torch.tanh, torch.abs, torch.sqrt, torch.neg, torch.exp, torch.sigmoid, torch.sin,
-    torch.nn.functional.softplus, torch.relu, torch.atan,
-)  # fmt: skip
 LIMITS = {"PyTorch eager": 1.0, "torch.compile": 1.2}
 
 
@@ -45,7 +42,7 @@ def waited(forward: pb.ForwardRequest, run: Callable[[list[Any]], list[Any]]) ->
     return lambda: float(dtypes.from_proto(run([forward])[0].fetched[0]).astype(np.float32).reshape(-1)[0])
 
 
-def product_rows(client: Client, name: str, pairs: int) -> Row:
+def product_row(client: Client, name: str, pairs: int) -> Row:
     """y = a (a (a ... b)), each CHAIN times."""
     dtype, tf32 = PRODUCTS[name]
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -72,7 +69,7 @@ def product_rows(client: Client, name: str, pairs: int) -> Row:
         ours = waited(pb.ForwardRequest(nodes=nodes, fetch=["probe"]), session.run)
         return alternate(
             f"{CHAIN} products of {SIZE}x{SIZE}, {name}, against cuBLAS", ours, theirs, pairs=pairs, limit=1 / 0.95,
-            floor=f"{2e-12 * CHAIN * SIZE**3:.3g} TFLOP",
+            budget_s=BUDGET_S, floor=f"{2e-12 * CHAIN * SIZE**3:.3g} TFLOP",
         )  # fmt: skip
 
 
@@ -95,7 +92,7 @@ def chain_row(client: Client, pairs: int) -> Row:
         ours = waited(pb.ForwardRequest(nodes=nodes, fetch=["probe"]), session.run)
         return alternate(
             f"{len(OPERATORS)} elementwise operators, against a copy", ours, theirs, pairs=pairs, limit=1 / 0.8,
-            floor=f"{8e-9 * ELEMENTS:.3g} GB",
+            budget_s=BUDGET_S, floor=f"{8e-9 * ELEMENTS:.3g} GB",
         )  # fmt: skip
 
 
@@ -131,15 +128,23 @@ def step_row(client: Client, name: str, peer: str, pairs: int) -> Row:
     bound = None if name == "logistic" else LIMITS[peer]
     return alternate(
         f"{name} against {peer}", ours, theirs, metric="seconds a step", pairs=pairs, limit=bound,
-        floor=f"{work.flops / 1e9:.3g} GFLOP",
+        budget_s=BUDGET_S, floor=f"{work.flops / 1e9:.3g} GFLOP",
     )  # fmt: skip
+
+
+def rows(client: Client, pairs: int) -> Iterator[Row]:
+    peers = [peer for peer in LIMITS if peer != "torch.compile" or compiles(DEVICE)]
+    yield from (product_row(client, name, pairs) for name in PRODUCTS)
+    yield chain_row(client, pairs)
+    yield from (step_row(client, name, peer, pairs) for peer in peers for name in TRAINED)
 
 
 def run(setting: Setting) -> Result:
     print(f"{torch.cuda.get_device_name(0)}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
-    peers = [peer for peer in LIMITS if peer != "torch.compile" or compiles(DEVICE)]
+    done = []
     with setting.client() as client:
-        rows = [product_rows(client, name, setting.pairs) for name in PRODUCTS]
-        rows.append(chain_row(client, setting.pairs))
-        rows += [step_row(client, name, peer, setting.pairs) for name in TRAINED for peer in peers]
-    return Result(rows)
+        for row in rows(client, setting.pairs):
+            # At once: the machine may be taken back.
+            print(f"{row.case}: {row.ratio:.3f} ({row.spread[0]:.3f} to {row.spread[1]:.3f})", flush=True)
+            done.append(row)
+    return Result(done)

@@ -172,6 +172,26 @@ TEST(CudaStreamTest, AnnouncedArraysThatNobodyFetchesHoldNothing) {
   EXPECT_EQ(host, data);
 }
 
+// An operator may write into an array that nobody else holds.
+TEST(CudaStreamTest, AnAnnouncedArrayIsHeldWhileOthersHoldIt) {
+  FakeGpu gpu;
+  const auto quota = NoLimit();
+  const auto stream = gpu.backend().NewStream(quota);
+  BufferPtr from = stream->Allocate(kMiB);
+  stream->Prefetch(from);
+  EXPECT_EQ(from.use_count(), 2);
+  stream->FinishChecks();
+  EXPECT_EQ(from.use_count(), 2);
+  std::vector<char> host(kMiB);
+  stream->Download(*from, host.data(), host.size());
+  EXPECT_EQ(from.use_count(), 1);
+  stream->Prefetch(from);
+  from = nullptr;
+  EXPECT_GT(quota->used(), 0);
+  stream->FinishChecks();
+  EXPECT_EQ(quota->used(), 0);
+}
+
 TEST(CudaStreamTest, AnAnnouncementOfABrokenDeviceIsNoError) {
   FakeGpu gpu;
   const auto stream = gpu.backend().NewStream(NoLimit());

@@ -133,45 +133,6 @@ class Plans {
   std::map<PlanKey, cublasLtMatmulAlgo_t> plans_;  // guarded
 };
 
-struct Operation {
-  Description description;
-  Layout a, b, c;
-};
-
-void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
-                    const Alignments& alignments, bool half_sums) {
-  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-    GRADWIRE_BLAS_CHECK(
-        cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
-  };
-  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
-  // Otherwise parts of a sum may be rounded to the result's type.
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      uint32_t{half_sums ? CUBLASLT_REDUCTION_SCHEME_MASK
-                         : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[0]);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[1]);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
-}
-
-cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Operation& o, size_t workspace,
-                            const Alignments& alignments, bool half_sums) {
-  cublasLtMatmulPreference_t preference = nullptr;
-  GRADWIRE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
-  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
-                        decltype(&cublasLtMatmulPreferenceDestroy)>
-      owned(preference, &cublasLtMatmulPreferenceDestroy);
-  SetPreferences(preference, workspace, alignments, half_sums);
-  cublasLtMatmulHeuristicResult_t result{};
-  int found = 0;
-  GRADWIRE_BLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(),
-                                                     o.b.get(), o.c.get(), o.c.get(), preference, 1,
-                                                     &result, &found));
-  if (found == 0) throw Error(reason::kInternal, "cuBLASLt has no algorithm for this product");
-  return result.algo;
-}
-
 cudaDataType_t TypeOf(DType dtype) {
   switch (dtype) {
     case DType::kFloat64:
@@ -225,23 +186,64 @@ cublasLtEpilogue_t EpilogueOf(const MatrixProduct& p) {
   }
 }
 
+// Row-major c = a b is column-major c' = b' a', whose operands lie in memory as they do here.
+struct Operation {
+  Description description;
+  Layout a, b, c;
+
+  Operation(const MatrixProduct& p, const Compute& compute)
+      : Operation(p, compute, TypeOf(p.dtype)) {
+    description.Set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+    description.Set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+    description.Set(CUBLASLT_MATMUL_DESC_EPILOGUE, EpilogueOf(p));
+    if (p.bias != nullptr) description.Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  }
+
+ private:
+  Operation(const MatrixProduct& p, const Compute& compute, cudaDataType_t type)
+      : description(compute.type, compute.scale),
+        a(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
+        b(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
+        c(type, p.n, p.m, p.count, p.c_step) {}
+};
+
+void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
+                    const Alignments& alignments, bool half_sums) {
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    GRADWIRE_BLAS_CHECK(
+        cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+  // Otherwise parts of a sum may be rounded to the result's type.
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      static_cast<uint32_t>(half_sums ? CUBLASLT_REDUCTION_SCHEME_MASK
+                                      : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[0]);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[1]);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
+}
+
+cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Operation& o, size_t workspace,
+                            const Alignments& alignments, bool half_sums) {
+  cublasLtMatmulPreference_t preference = nullptr;
+  GRADWIRE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
+  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
+                        decltype(&cublasLtMatmulPreferenceDestroy)>
+      owned(preference, &cublasLtMatmulPreferenceDestroy);
+  SetPreferences(preference, workspace, alignments, half_sums);
+  cublasLtMatmulHeuristicResult_t result{};
+  int found = 0;
+  GRADWIRE_BLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(),
+                                                     o.b.get(), o.c.get(), o.c.get(), preference, 1,
+                                                     &result, &found));
+  if (found == 0) throw Error(reason::kInternal, "cuBLASLt has no algorithm for this product");
+  return result.algo;
+}
+
 size_t WorkspaceFor(const MatrixProduct& p) {
   const double products = double(p.m) * double(p.n) * double(p.k) * double(p.count);
   return products < kManyProducts ? kSmallWorkspace : kLargeWorkspace;
-}
-
-// Row-major c = a b is column-major c' = b' a', whose operands lie in memory as they do here.
-Operation OperationOf(const MatrixProduct& p, const Compute& compute) {
-  const cudaDataType_t type = TypeOf(p.dtype);
-  Operation o{Description(compute.type, compute.scale),
-              Layout(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
-              Layout(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
-              Layout(type, p.n, p.m, p.count, p.c_step)};
-  o.description.Set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-  o.description.Set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  o.description.Set(CUBLASLT_MATMUL_DESC_EPILOGUE, EpilogueOf(p));
-  if (p.bias != nullptr) o.description.Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  return o;
 }
 
 }  // namespace
@@ -251,7 +253,7 @@ void Multiply(Stream& stream, const MatrixProduct& p) {
   const cublasLtHandle_t handle = Handle();
   const MathMode& mode = stream.math_mode();
   const Compute compute = ComputeOf(p.dtype, mode);
-  const Operation o = OperationOf(p, compute);
+  const Operation o(p, compute);
   const size_t workspace = WorkspaceFor(p);
   int gpu = 0;
   GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));

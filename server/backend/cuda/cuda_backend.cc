@@ -80,6 +80,7 @@ void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
 }
 
 void CudaStream::Prefetch(const BufferPtr& from) try {
+  if (from->device() != device()) return;
   early_.Start(StagingFor(*gpu_, from->bytes()), queue(), from);
 } catch (const Error&) {
   // The command that gave the hint is done. Who fetches is told what is wrong with the device.
@@ -95,6 +96,12 @@ void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) 
 
 void CudaStream::CheckLater(const Buffer& from, size_t bytes, ArrayCheck check) {
   checks_.Add(queue(), from.data(), bytes, std::move(check));
+}
+
+// At the end of each command.
+void CudaStream::FinishChecks() {
+  early_.Sweep();
+  checks_.Finish();
 }
 
 void CudaStream::Synchronize() { driver().Synchronize(queue()); }

@@ -41,7 +41,7 @@ class CudaStream : public Stream {
   void Copy(const Box& box, size_t width, const void* from, void* to) override;
   void Synchronize() override;
   void CheckLater(const Buffer& from, size_t bytes, ArrayCheck check) override;
-  void FinishChecks() override { checks_.Finish(); }
+  void FinishChecks() override;
   void ForgetChecks() noexcept override { checks_.Forget(); }
   const std::shared_ptr<Quota>& quota() const override { return quota_; }
   Stream& host() override { return *host_; }

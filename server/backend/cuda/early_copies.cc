@@ -11,18 +11,19 @@ EarlyCopies::~EarlyCopies() {
 }
 
 void EarlyCopies::Start(Staging& staging, Driver::Queue queue, const BufferPtr& from) {
-  std::erase_if(copies_, [&](const Copy& copy) {
-    const auto known = copy.from.lock();
-    return known == nullptr || known == from;
-  });
+  Sweep();
+  std::erase_if(copies_, [&](const Copy& copy) { return copy.from == from; });
   if (queue_ == nullptr) queue_ = driver_.NewQueue();
   copies_.push_back({from, staging.Start(queue, queue_, from->data(), from->bytes())});
 }
 
+void EarlyCopies::Sweep() {
+  std::erase_if(copies_, [](const Copy& copy) { return copy.from.use_count() == 1; });
+}
+
 size_t EarlyCopies::Take(const Buffer& from, void* host, size_t bytes) {
-  const auto found = std::find_if(copies_.begin(), copies_.end(), [&](const Copy& copy) {
-    return copy.from.lock().get() == &from;
-  });
+  const auto found = std::find_if(copies_.begin(), copies_.end(),
+                                  [&](const Copy& copy) { return copy.from.get() == &from; });
   if (found == copies_.end()) return 0;
   const Copy copy = std::move(*found);
   copies_.erase(found);

@@ -24,10 +24,12 @@ class EarlyCopies {
   void Start(Staging& staging, Driver::Queue queue, const BufferPtr& from);
   // Waits for the copy of an array, once; how many of its first bytes it brought, at most `bytes`.
   size_t Take(const Buffer& from, void* host, size_t bytes);
+  // Forgets the copies of arrays that nobody else holds.
+  void Sweep();
 
  private:
   struct Copy {
-    std::weak_ptr<const Buffer> from;  // whose memory may be reused, when nobody wants the copy
+    BufferPtr from;  // held, so that its memory is not given to another array
     std::unique_ptr<Staging::Early> early;
   };
 
