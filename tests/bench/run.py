@@ -14,7 +14,7 @@ from setting import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("train", "infer", "overhead", "rpc", "transfer", "scale")
-ON_GPU = ("cuda",)
+ON_GPU = ("gpu",)
 
 
 def main() -> None:

@@ -140,11 +140,11 @@ def rows(client: Client, pairs: int) -> Iterator[Row]:
 
 
 def run(setting: Setting) -> Result:
-    print(f"{torch.cuda.get_device_name(0)}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
     done = []
     with setting.client() as client:
         for row in rows(client, setting.pairs):
             # At once: the machine may be taken back.
             print(f"{row.case}: {row.ratio:.3f} ({row.spread[0]:.3f} to {row.spread[1]:.3f})", flush=True)
             done.append(row)
-    return Result(done)
+    machine = f"{torch.cuda.get_device_name(0)}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
+    return Result(done, machine=machine)
