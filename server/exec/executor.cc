@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/cpu/dnnl.h"
 #include "backend/quota.h"
 #include "core/error.h"
 #include "core/strings.h"
@@ -20,10 +21,23 @@ namespace {
 
 using Tensors = absl::InlinedVector<Tensor, 4>;
 
-// What one plan may keep: a model whose weights are made by operators has them as constants then.
-int64_t MaxFoldedBytes(const Quota& quota) {
+// What one plan may keep of constants that operators make, and as much again of copies of weights.
+int64_t MaxKeptBytes(const Quota& quota) {
   constexpr int64_t kMost = int64_t{1} << 30;
   return quota.limit() == 0 ? kMost : std::min(kMost, quota.limit() / 8);
+}
+
+// Lets steps keep copies of constant inputs, up to `room` bytes of them.
+void PackConstants(Plan& plan, const NumberedTensors& constants, int64_t room) {
+  absl::flat_hash_map<int, int64_t> bytes;
+  for (const auto& [number, tensor] : constants) bytes.emplace(number, tensor.bytes());
+  for (PlanStep& step : plan.steps) {
+    if (step.op->packs == kPacksNothing) continue;
+    const auto found = bytes.find(step.inputs[static_cast<size_t>(step.op->packs)]);
+    if (found == bytes.end() || found->second > room) continue;
+    room -= found->second;
+    step.packed = std::make_shared<onednn::Packed>();
+  }
 }
 
 // Strings that a kernel only moved lie in the pools of its inputs.
@@ -43,6 +57,7 @@ struct OpRun {
   const Attributes& attributes;
   Stream& stream;
   const Origin& origin;
+  onednn::Packed* packed = nullptr;
 
   // `spec_of(i)` is the spec of output i; `donates(i)` whether output 0 may take over the buffer of
   // input i.
@@ -62,7 +77,7 @@ struct OpRun {
                                 : AllocateTensor(stream, spec_of(i)));
     }
     KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream,
-                          &op, &origin);
+                          packed, &op, &origin);
     HasKernelFor(inputs, outputs) ? kernel(context) : RunOnHost(op, context);
     ShareStrings(inputs, outputs);
     return outputs;
@@ -105,7 +120,7 @@ void Placed(const OpDef& op, const Origin& origin, const Run& run) {
 }
 
 Tensors RunOperator(const PlanStep& step, const Tensors& inputs, Stream& stream) {
-  const OpRun run{*step.op, step.kernel, step.attributes, stream, step.origin};
+  const OpRun run{*step.op, step.kernel, step.attributes, stream, step.origin, step.packed.get()};
   return run(
       inputs, step.outputs.size(), [&](size_t i) -> const TensorSpec& { return step.specs[i]; },
       [&](size_t i) { return step.last_use[i] && inputs[i].buffer().use_count() == 1; });
@@ -214,8 +229,16 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
 }
 
 NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {
+  constants = FoldSteps(plan, std::move(constants));
+  if (stream_.device().type == DeviceType::kCpu) {
+    PackConstants(plan, constants, MaxKeptBytes(*stream_.quota()));
+  }
+  return constants;
+}
+
+NumberedTensors Executor::FoldSteps(Plan& plan, NumberedTensors constants) {
   Folding folding = SplitConstant(plan, constants);
-  if (folding.bytes > MaxFoldedBytes(*stream_.quota()) || folding.constant.steps.empty())
+  if (folding.bytes > MaxKeptBytes(*stream_.quota()) || folding.constant.steps.empty())
     return constants;
   std::vector<Tensor> arrays(plan.specs.size());
   for (const auto& [number, tensor] : constants) arrays[static_cast<size_t>(number)] = tensor;

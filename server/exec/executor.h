@@ -30,7 +30,7 @@ class Executor : public Evaluator {
 
   // Runs the steps that read nothing but `constants` and what such steps make, and takes them out
   // of the plan: what the others read of it comes to the constants. Nothing where these would take
-  // too much memory.
+  // too much memory. The others may keep copies of their constant inputs (OpDef::packs).
   NumberedTensors Fold(Plan& plan, NumberedTensors constants);
 
   // Records each operator that Evaluate runs from now on. `profile` outlives the executor.
@@ -38,6 +38,7 @@ class Executor : public Evaluator {
 
  private:
   void Run(Node& node);
+  NumberedTensors FoldSteps(Plan& plan, NumberedTensors constants);
 
   Stream& stream_;
   const std::function<void()> between_ops_;

@@ -14,6 +14,9 @@
 namespace gradwire {
 
 struct Chain;  // exec/chain.h
+namespace onednn {
+class Packed;  // backend/cpu/dnnl.h
+}
 
 // Numbers of arrays. Those that no step makes are given to Executor::Run.
 inline constexpr int kNoArray = -1;
@@ -30,6 +33,15 @@ struct PlanStep {
   Specs specs;                          // of the outputs
   absl::InlinedVector<int, 1> outputs;  // kNoArray where nobody reads it
   Origin origin;
+  // What the kernel keeps of a constant input (OpDef::packs), from the first run on; null where the
+  // input is not one. Not const as the rest of a plan: runs of a plan do not overlap.
+  std::shared_ptr<onednn::Packed> packed;
+};
+
+// How plans are made faster, each for itself.
+struct PlanOptions {
+  bool fuse = true;           // elementwise operators run as chains: exec/fusion.h
+  bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
 };
 
 using NumberedTensors = std::vector<std::pair<int, Tensor>>;

@@ -11,6 +11,9 @@
 
 namespace gradwire {
 
+namespace onednn {
+class Packed;  // backend/cpu/dnnl.h
+}
 struct OpDef;
 struct Origin;
 
@@ -19,14 +22,16 @@ void SayWhere(const OpDef& op, const Origin& origin, Error& error);
 
 class KernelContext {
  public:
-  // Of which call it is, `op` and `origin` say, for checks that come later.
+  // `packed` is kept for further calls whose constant inputs are the same arrays; may be null. Of
+  // which call it is, `op` and `origin` say, for checks that come later.
   KernelContext(std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                const Attributes& attributes, Stream& stream, const OpDef* op = nullptr,
-                const Origin* origin = nullptr)
+                const Attributes& attributes, Stream& stream, onednn::Packed* packed = nullptr,
+                const OpDef* op = nullptr, const Origin* origin = nullptr)
       : inputs_(inputs),
         outputs_(outputs),
         attributes_(attributes),
         stream_(stream),
+        packed_(packed),
         op_(op),
         origin_(origin) {}
 
@@ -49,6 +54,9 @@ class KernelContext {
 
   const Attributes& attributes() const { return attributes_; }
   Stream& stream() { return stream_; }
+  // Where to keep a copy of the input that OpDef::packs names; null where it differs from call to
+  // call.
+  onednn::Packed* packed() const { return packed_; }
   // Working memory for this call.
   BufferPtr Scratch(size_t bytes) { return stream_.Allocate(bytes); }
   // Stream::CheckLater, in whose errors the call is named.
@@ -59,6 +67,7 @@ class KernelContext {
   std::span<Tensor> outputs_;
   const Attributes& attributes_;
   Stream& stream_;
+  onednn::Packed* packed_;
   const OpDef* op_;
   const Origin* origin_;
 };

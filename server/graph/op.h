@@ -28,6 +28,7 @@ class OpCall;          // what infer and decompose see: graph/op_call.h
 class VjpCall;         // what a VJP sees: graph/op_call.h
 class KernelContext;   // what a kernel sees: graph/kernel.h
 class StructuredCall;  // what a rule of the trace sees: graph/structured.h
+struct ChannelsLast;   // graph/channels_last.h
 
 using Specs = absl::InlinedVector<TensorSpec, 1>;
 
@@ -76,6 +77,8 @@ struct KernelTraits {
   DTypeSet epilogues = {};
 };
 
+inline constexpr int kPacksNothing = -1;
+
 struct OpDef {
   std::string_view name;         // as ONNX spells it
   std::string_view domain = "";  // "" is ai.onnx
@@ -111,11 +114,16 @@ struct OpDef {
   // The kernel may write output 0 into an input's buffer of the same byte size: it reads element i
   // of each such input before it writes element i of the output.
   bool in_place = false;
+  // The input of which the CPU kernel keeps a copy in a layout of its own, where it is told that
+  // the array will not change: weights.
+  int packs = kPacksNothing;
   // Of an elementwise operator with one output: what its CPU kernel runs, so that such operators
   // can run as one. Null, or without a loop for some types: it runs alone.
   LoopOf loop = nullptr;
   // Of such an operator: the epilogue that is the same.
   Epilogue epilogue = Epilogue::kNone;
+  // How the CPU computes it on images whose channels lie last; null: a plan transposes them.
+  const ChannelsLast* channels_last = nullptr;
 };
 
 // All operators, filled before main() by the rows in server/ops/. Read-only afterwards.

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/dnnl.h"
 #include "core/parallel.h"
+#include "graph/channels_last.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/window.h"
@@ -148,7 +149,9 @@ void AveragePoolGrad(KernelContext& context) {
 // input, or all of them. Over one or three axes the loops above are faster.
 class DnnlPool {
  public:
-  DnnlPool(const Attributes& attributes, const Dims& x, const Dims& y) : x_(x), y_(y) {
+  // `x` and `y` are [N, C, ...], whichever way the images lie.
+  DnnlPool(const Attributes& attributes, const Dims& x, const Dims& y, bool channels_last)
+      : x_(x), y_(y), channels_last_(channels_last) {
     const std::vector<int64_t>& kernel = attributes.Ints("kernel_shape");
     const size_t rank = kernel.size();
     const std::vector<int64_t> none(2 * rank, 0);
@@ -177,19 +180,18 @@ class DnnlPool {
 
   void Forward(KernelContext& context) const {
     onednn::Run(context.stream(), Key(onednn::Prop::forward_inference),
-                {onednn::In(DNNL_ARG_SRC, onednn::Plain(x_), context.in<float>(0)),
-                 onednn::Out(DNNL_ARG_DST, onednn::Plain(y_), context.out<float>(0))},
+                {onednn::In(DNNL_ARG_SRC, Image(x_), context.in<float>(0)),
+                 onednn::Out(DNNL_ARG_DST, Image(y_), context.out<float>(0))},
                 [&] { return Describe(onednn::Prop::forward_inference); });
   }
   void Backward(KernelContext& context) const {
     onednn::Run(context.stream(), Key(onednn::Prop::backward_data),
-                {onednn::In(DNNL_ARG_DIFF_DST, onednn::Plain(y_), context.in<float>(0)),
-                 onednn::Out(DNNL_ARG_DIFF_SRC, onednn::Plain(x_), context.out<float>(0))},
+                {onednn::In(DNNL_ARG_DIFF_DST, Image(y_), context.in<float>(0)),
+                 onednn::Out(DNNL_ARG_DIFF_SRC, Image(x_), context.out<float>(0))},
                 [&] {
                   return onednn::DescribeBackward<onednn::PoolingBackward>(
-                      Describe(onednn::Prop::forward_training), algorithm_, onednn::Plain(x_),
-                      onednn::Plain(y_), numbers_[0], numbers_[1], kNoGaps, numbers_[2],
-                      numbers_[3]);
+                      Describe(onednn::Prop::forward_training), algorithm_, Image(x_), Image(y_),
+                      numbers_[0], numbers_[1], kNoGaps, numbers_[2], numbers_[3]);
                 });
   }
 
@@ -197,16 +199,20 @@ class DnnlPool {
   onednn::Key Key(onednn::Prop prop) const {
     onednn::Key key(onednn::Kind::pooling, prop);
     for (const auto& list : numbers_) key.Add(list);
-    return std::move(key.Add(algorithm_).Add(x_).Add(y_));
+    return std::move(key.Add(algorithm_).Add(x_).Add(y_).Add(channels_last_));
+  }
+  onednn::Desc Image(const Dims& dims) const {
+    return channels_last_ ? onednn::ChannelsLast(dims) : onednn::Plain(dims);
   }
   onednn::PoolingForward::primitive_desc Describe(onednn::Prop prop) const {
-    return onednn::Describe<onednn::PoolingForward>(prop, algorithm_, onednn::Plain(x_),
-                                                    onednn::Plain(y_), numbers_[0], numbers_[1],
-                                                    kNoGaps, numbers_[2], numbers_[3]);
+    return onednn::Describe<onednn::PoolingForward>(prop, algorithm_, Image(x_), Image(y_),
+                                                    numbers_[0], numbers_[1], kNoGaps, numbers_[2],
+                                                    numbers_[3]);
   }
 
   static inline const dnnl::memory::dims kNoGaps = {0, 0};
   Dims x_, y_;
+  bool channels_last_;
   bool suits_;
   onednn::Algorithm algorithm_;
   std::vector<dnnl::memory::dims> numbers_;  // strides, kernel, padding before, padding after
@@ -214,7 +220,8 @@ class DnnlPool {
 
 void AveragePoolCpu(KernelContext& context) {
   if (context.input(0).dtype() == DType::kFloat32) {
-    const DnnlPool pool(context.attributes(), context.input(0).dims(), context.output(0).dims());
+    const DnnlPool pool(context.attributes(), context.input(0).dims(), context.output(0).dims(),
+                        false);
     if (pool.suits()) return pool.Forward(context);
   }
   Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() { AveragePool<T>(context); });
@@ -222,11 +229,35 @@ void AveragePoolCpu(KernelContext& context) {
 
 void AveragePoolGradCpu(KernelContext& context) {
   if (context.input(0).dtype() == DType::kFloat32) {
-    const DnnlPool pool(context.attributes(), context.output(0).dims(), context.input(0).dims());
+    const DnnlPool pool(context.attributes(), context.output(0).dims(), context.input(0).dims(),
+                        false);
     if (pool.suits()) return pool.Backward(context);
   }
   Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() { AveragePoolGrad<T>(context); });
 }
+
+bool SuitsDnnl(std::span<const TensorSpec> inputs, std::span<const TensorSpec> outputs,
+               const Attributes& attributes) {
+  return inputs[0].dtype == DType::kFloat32 &&
+         DnnlPool(attributes, inputs[0].dims, outputs[0].dims, true).suits();
+}
+constexpr ChannelsLast kAveragePool = {
+    .cpu =
+        [](KernelContext& context) {
+          DnnlPool(context.attributes(), WithChannelsFirst(context.input(0).dims()),
+                   WithChannelsFirst(context.output(0).dims()), true)
+              .Forward(context);
+        },
+    .suits = SuitsDnnl};
+constexpr ChannelsLast kAveragePoolGrad = {
+    .cpu =
+        [](KernelContext& context) {
+          DnnlPool(context.attributes(), WithChannelsFirst(context.output(0).dims()),
+                   WithChannelsFirst(context.input(0).dims()), true)
+              .Backward(context);
+        },
+    .suits = [](std::span<const TensorSpec> inputs, std::span<const TensorSpec> outputs,
+                const Attributes& attributes) { return SuitsDnnl(outputs, inputs, attributes); }};
 
 Values AveragePoolVjp(const VjpCall& call) {
   return {Call("gradwire::AveragePoolGrad", {call.dy()}, call.attributes())};
@@ -319,13 +350,15 @@ GRADWIRE_OP({.name = "AveragePool",
              .attributes = kCanonical,
              .infer = InferAveragePool,
              .cpu = AveragePoolCpu,
-             .vjp = AveragePoolVjp});
+             .vjp = AveragePoolVjp,
+             .channels_last = &kAveragePool});
 GRADWIRE_OP({.name = "AveragePoolGrad",
              .domain = "gradwire",
              .attributes = kCanonical,
              .infer = InferAveragePoolGrad,
              .cpu = AveragePoolGradCpu,
-             .vjp = AveragePoolGradVjp});
+             .vjp = AveragePoolGradVjp,
+             .channels_last = &kAveragePoolGrad});
 
 GRADWIRE_OP({.name = "AveragePool",
              .attributes = {"auto_pad", "kernel_shape", "pads", "strides"},

@@ -5,7 +5,9 @@
 
 #include <array>
 #include <cmath>
+#include <vector>
 
+#include "graph/channels_last.h"
 #include "graph/kernel.h"
 #include "ops/norm.h"
 
@@ -184,6 +186,30 @@ void WithStatisticsCpu(KernelContext& k) {
   });
 }
 
+template <class T>
+void WithStatisticsChannelsLast(KernelContext& k) {
+  const int64_t channels = k.input(1).numel();
+  const double epsilon = Epsilon(k.attributes());
+  const T *x = k.in<T>(0), *scale = k.in<T>(1), *bias = k.in<T>(2), *mean = k.in<T>(3),
+          *var = k.in<T>(4);
+  T* y = k.out<T>(0);
+  std::vector<T> factor(static_cast<size_t>(channels));
+  for (int64_t c = 0; c < channels; ++c) {
+    factor[static_cast<size_t>(c)] = scale[c] / std::sqrt(var[c] + static_cast<T>(epsilon));
+  }
+  const int64_t rows = channels == 0 ? 0 : k.input(0).numel() / channels;
+  ParallelFor(rows, 1 + (1 << 14) / std::max<int64_t>(1, channels),
+              [&](int64_t begin, int64_t end) {
+                const T* __restrict f = factor.data();
+                for (int64_t row = begin; row < end; ++row) {
+                  const T* __restrict from = x + row * channels;
+                  T* __restrict to = y + row * channels;
+                  for (int64_t c = 0; c < channels; ++c)
+                    to[c] = (from[c] - mean[c]) * f[c] + bias[c];
+                }
+              });
+}
+
 Values DecomposeWithStatistics(const OpCall& call) {
   InferWithStatistics(call);
   return {Normalized(call.input(0), call.input(1), call.input(2), call.input(3), call.input(4),
@@ -196,6 +222,9 @@ void DispatchBatchNorm(KernelContext& k) {
 void DispatchBatchNormGrad(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { BatchNormGradCpu<T>(k); });
 }
+constexpr ChannelsLast kWithStatistics = {.cpu = [](KernelContext& k) {
+  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { WithStatisticsChannelsLast<T>(k); });
+}};
 void DispatchWithStatistics(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { WithStatisticsCpu<T>(k); });
 }
@@ -224,7 +253,8 @@ GRADWIRE_OP({.name = "BatchNormWithStatistics",
              .attributes = {"epsilon"},
              .infer = InferWithStatistics,
              .cpu = DispatchWithStatistics,
-             .decompose = DecomposeWithStatistics});
+             .decompose = DecomposeWithStatistics,
+             .channels_last = &kWithStatistics});
 
 }  // namespace
 }  // namespace gradwire

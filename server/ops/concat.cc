@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/channels_last.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/box.h"
@@ -45,6 +46,12 @@ void ConcatKernel(KernelContext& k) {
   }
 }
 
+Attributes MoveAxis(const Attributes& attributes, int rank) {
+  const int axis = NormalizeAxis(attributes.Int("axis", 1), rank);
+  return {{"axis", int64_t{axis == 0 ? 0 : axis == 1 ? rank - 1 : axis - 1}}};
+}
+constexpr ChannelsLast kChannelsLast = {.images = ~0u, .attributes = MoveAxis};
+
 Values ConcatVjp(const VjpCall& call) {
   const int rank = call.output_spec(0).rank();
   const int axis = NormalizeAxis(call.attributes().Int("axis", 1), rank);
@@ -65,7 +72,8 @@ GRADWIRE_OP({.name = "Concat",
              .infer = InferConcat,
              .cpu = ConcatKernel,
              .cuda = ConcatKernel,
-             .vjp = ConcatVjp});
+             .vjp = ConcatVjp,
+             .channels_last = &kChannelsLast});
 GRADWIRE_OP({.name = "Concat",
              .since = 4,
              .inputs = {1, kVariadic},
@@ -78,7 +86,8 @@ GRADWIRE_OP({.name = "Concat",
                  },
              .cpu = ConcatKernel,
              .cuda = ConcatKernel,
-             .vjp = ConcatVjp});
+             .vjp = ConcatVjp,
+             .channels_last = &kChannelsLast});
 
 // ---- Split
 

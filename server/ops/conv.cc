@@ -6,10 +6,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "backend/cpu/dnnl.h"
+#include "graph/channels_last.h"
 #include "graph/flops.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
@@ -92,19 +94,33 @@ Form FormOfWeightGrad(const TensorSpec& x, const TensorSpec& y, const Attributes
 }
 
 // oneDNN convolves floats when there are any, and the padding is none that crops a window.
-bool SuitsDnnl(const KernelContext& context, const Form& form) {
-  bool suits = context.input(0).dtype() == DType::kFloat32 && NumElements(form.x) != 0 &&
-               NumElements(form.w) != 0 && NumElements(form.y) != 0;
+bool SuitsDnnl(DType dtype, const Form& form) {
+  bool suits = dtype == DType::kFloat32 && NumElements(form.x) != 0 && NumElements(form.w) != 0 &&
+               NumElements(form.y) != 0;
   for (size_t i = 0; i < form.window.kernel.size(); ++i) {
     suits = suits && form.window.begin[i] >= 0 && form.window.end[i] > -form.window.strides[i];
   }
   return suits;
 }
 
+// The three arrays' extents, of a call whose images may have their channels last.
+using FormOf = Form (*)(const TensorSpec& first, const TensorSpec& second, const Attributes&);
+template <FormOf form_of, bool kSecondIsImage>
+Form FormOfCall(const KernelContext& context, bool channels_last) {
+  TensorSpec first = context.input(0).spec();
+  TensorSpec second = context.input(1).spec();
+  if (channels_last) {
+    first.dims = WithChannelsFirst(first.dims);
+    if (kSecondIsImage) second.dims = WithChannelsFirst(second.dims);
+  }
+  return form_of(first, second, context.attributes());
+}
+
 // A form in oneDNN's terms.
 struct DnnlForm {
-  explicit DnnlForm(const Form& form)
-      : x(form.x),
+  DnnlForm(const Form& form, bool last)
+      : channels_last(last),
+        x(form.x),
         w(form.w),
         y(form.y),
         strides(onednn::ToDims(form.window.strides)),
@@ -120,26 +136,53 @@ struct DnnlForm {
   onednn::Key Key(onednn::Prop prop, bool biased) const {
     onednn::Key key(onednn::Kind::convolution, prop);
     for (const auto& numbers : {strides, dilations, begin, end}) key.Add(numbers);
-    return std::move(key.Add(x).Add(w).Add(y).Add(biased));
+    return std::move(key.Add(x).Add(w).Add(y).Add(biased).Add(channels_last));
   }
-  dnnl::convolution_forward::primitive_desc Forward(onednn::Prop prop) const {
-    return onednn::Describe<dnnl::convolution_forward>(
-        prop, onednn::Algorithm::convolution_direct, onednn::Any(x), onednn::Any(w), onednn::Any(y),
-        strides, dilations, begin, end);
+  // The layout that an image has.
+  onednn::Desc Image(const Dims& dims) const {
+    return channels_last ? onednn::ChannelsLast(dims) : onednn::Plain(dims);
   }
-  dnnl::convolution_forward::primitive_desc ForwardWithBias(onednn::Prop prop) const {
-    return onednn::Describe<dnnl::convolution_forward>(
-        prop, onednn::Algorithm::convolution_direct, onednn::Any(x), onednn::Any(w),
-        onednn::Plain(std::span(y).subspan(1, 1)), onednn::Any(y), strides, dilations, begin, end);
+
+  // Images with their channels last are taken as they are, where oneDNN has more for them than its
+  // reference; others in the layout that oneDNN likes best.
+  template <class F>
+  auto FastOne(F describe) const {
+    auto description = describe(channels_last);
+    const std::string_view name = description.impl_info_str();
+    const bool slow = channels_last && name.find("ref") != std::string_view::npos;
+    return slow ? describe(false) : description;
+  }
+  onednn::Desc Wanted(const Dims& dims, bool as_is) const {
+    return as_is ? Image(dims) : onednn::Any(dims);
+  }
+
+  using ForwardDesc = dnnl::convolution_forward::primitive_desc;
+  ForwardDesc Forward(onednn::Prop prop, bool biased) const {
+    return FastOne([&](bool as_is) {
+      const onednn::Desc from = Wanted(x, as_is);
+      const onednn::Desc to = Wanted(y, as_is);
+      constexpr auto kDirect = onednn::Algorithm::convolution_direct;
+      if (!biased) {
+        return onednn::Describe<dnnl::convolution_forward>(prop, kDirect, from, onednn::Any(w), to,
+                                                           strides, dilations, begin, end);
+      }
+      const onednn::Desc bias = onednn::Plain(std::span(y).subspan(1, 1));
+      return onednn::Describe<dnnl::convolution_forward>(prop, kDirect, from, onednn::Any(w), bias,
+                                                         to, strides, dilations, begin, end);
+    });
   }
   // Primitive is convolution_backward_data or convolution_backward_weights.
   template <class Primitive>
   dnnl::primitive_desc Backward() const {
-    return onednn::DescribeBackward<Primitive>(
-        Forward(onednn::Prop::forward_training), onednn::Algorithm::convolution_direct,
-        onednn::Any(x), onednn::Any(w), onednn::Any(y), strides, dilations, begin, end);
+    const ForwardDesc forward = Forward(onednn::Prop::forward_training, false);
+    return FastOne([&](bool as_is) -> dnnl::primitive_desc {
+      return onednn::DescribeBackward<Primitive>(forward, onednn::Algorithm::convolution_direct,
+                                                 Wanted(x, as_is), onednn::Any(w), Wanted(y, as_is),
+                                                 strides, dilations, begin, end);
+    });
   }
 
+  bool channels_last;
   Dims x, w, y;
   dnnl::memory::dims strides, dilations, begin, end;
 };
@@ -162,29 +205,29 @@ Specs InferConv(const OpCall& call) {
   return {{call.dtype(0), form.y}};
 }
 
+template <bool kChannelsLast>
 void ConvCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  const Form form =
-      FormOfConv(context.input(0).spec(), context.input(1).spec(), context.attributes());
-  if (!SuitsDnnl(context, form)) {
+  const Form form = FormOfCall<FormOfConv, false>(context, kChannelsLast);
+  if (!kChannelsLast && !SuitsDnnl(context.input(0).dtype(), form)) {
     Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
       ConvForward(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
                   context.has(2) ? context.in<T>(2) : nullptr, context.out<T>(0));
     });
     return;
   }
-  const DnnlForm f(form);
+  const DnnlForm f(form, kChannelsLast);
   constexpr auto kProp = onednn::Prop::forward_inference;
   absl::InlinedVector<onednn::Argument, 4> arguments = {
-      onednn::In(DNNL_ARG_SRC, onednn::Plain(f.x), context.in<float>(0)),
-      onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1)),
-      onednn::Out(DNNL_ARG_DST, onednn::Plain(f.y), context.out<float>(0))};
+      onednn::In(DNNL_ARG_SRC, f.Image(f.x), context.in<float>(0)),
+      onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1), context.packed()),
+      onednn::Out(DNNL_ARG_DST, f.Image(f.y), context.out<float>(0))};
   if (context.has(2)) {
     arguments.push_back(
         onednn::In(DNNL_ARG_BIAS, onednn::Plain(context.input(2).dims()), context.in<float>(2)));
   }
   onednn::Run(context.stream(), f.Key(kProp, context.has(2)), arguments,
-              [&] { return context.has(2) ? f.ForwardWithBias(kProp) : f.Forward(kProp); });
+              [&] { return f.Forward(kProp, context.has(2)); });
 }
 
 Specs InferInputGrad(const OpCall& call) {
@@ -192,22 +235,22 @@ Specs InferInputGrad(const OpCall& call) {
   return {{call.dtype(0), FormOfInputGrad(call.spec(0), call.spec(1), call.attributes()).x}};
 }
 
+template <bool kChannelsLast>
 void ConvInputGradCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  const Form form =
-      FormOfInputGrad(context.input(0).spec(), context.input(1).spec(), context.attributes());
-  if (!SuitsDnnl(context, form)) {
+  const Form form = FormOfCall<FormOfInputGrad, false>(context, kChannelsLast);
+  if (!kChannelsLast && !SuitsDnnl(context.input(0).dtype(), form)) {
     Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
       ConvInputGrad(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
                     context.out<T>(0));
     });
     return;
   }
-  const DnnlForm f(form);
+  const DnnlForm f(form, kChannelsLast);
   onednn::Run(context.stream(), f.Key(onednn::Prop::backward_data, false),
-              {onednn::In(DNNL_ARG_DIFF_DST, onednn::Plain(f.y), context.in<float>(0)),
+              {onednn::In(DNNL_ARG_DIFF_DST, f.Image(f.y), context.in<float>(0)),
                onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1)),
-               onednn::Out(DNNL_ARG_DIFF_SRC, onednn::Plain(f.x), context.out<float>(0))},
+               onednn::Out(DNNL_ARG_DIFF_SRC, f.Image(f.x), context.out<float>(0))},
               [&] { return f.Backward<dnnl::convolution_backward_data>(); });
 }
 
@@ -216,24 +259,40 @@ Specs InferWeightGrad(const OpCall& call) {
   return {{call.dtype(0), FormOfWeightGrad(call.spec(0), call.spec(1), call.attributes()).w}};
 }
 
+template <bool kChannelsLast>
 void ConvWeightGradCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  const Form form =
-      FormOfWeightGrad(context.input(0).spec(), context.input(1).spec(), context.attributes());
-  if (!SuitsDnnl(context, form)) {
+  const Form form = FormOfCall<FormOfWeightGrad, true>(context, kChannelsLast);
+  if (!kChannelsLast && !SuitsDnnl(context.input(0).dtype(), form)) {
     Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
       ConvWeightGrad(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
                      context.out<T>(0));
     });
     return;
   }
-  const DnnlForm f(form);
+  const DnnlForm f(form, kChannelsLast);
   onednn::Run(context.stream(), f.Key(onednn::Prop::backward_weights, false),
-              {onednn::In(DNNL_ARG_SRC, onednn::Plain(f.x), context.in<float>(0)),
-               onednn::In(DNNL_ARG_DIFF_DST, onednn::Plain(f.y), context.in<float>(1)),
+              {onednn::In(DNNL_ARG_SRC, f.Image(f.x), context.in<float>(0)),
+               onednn::In(DNNL_ARG_DIFF_DST, f.Image(f.y), context.in<float>(1)),
                onednn::Out(DNNL_ARG_DIFF_WEIGHTS, onednn::Plain(f.w), context.out<float>(0))},
               [&] { return f.Backward<dnnl::convolution_backward_weights>(); });
 }
+
+template <FormOf form_of>
+bool SuitsChannelsLast(std::span<const TensorSpec> inputs, std::span<const TensorSpec>,
+                       const Attributes& attributes) {
+  return SuitsDnnl(inputs[0].dtype, form_of(inputs[0], inputs[1], attributes));
+}
+
+constexpr ChannelsLast kConv = {
+    .cpu = ConvCpu<true>, .worthwhile = true, .suits = SuitsChannelsLast<FormOfConv>};
+constexpr ChannelsLast kInputGrad = {
+    .cpu = ConvInputGradCpu<true>, .worthwhile = true, .suits = SuitsChannelsLast<FormOfInputGrad>};
+constexpr ChannelsLast kWeightGrad = {.cpu = ConvWeightGradCpu<true>,
+                                      .images = 0b11,
+                                      .makes_images = false,
+                                      .worthwhile = true,
+                                      .suits = SuitsChannelsLast<FormOfWeightGrad>};
 
 // One of the three, for the derivative of another.
 Value Other(const VjpCall& call, size_t i, std::string_view name, const Value& a, const Value& b) {
@@ -285,27 +344,31 @@ GRADWIRE_OP({.name = "Conv",
              .inputs = {2, 3},
              .attributes = {"strides", "dilations", "pads", "group"},
              .infer = InferConv,
-             .cpu = ConvCpu,
+             .cpu = ConvCpu<false>,
              .vjp = ConvVjp,
-             .saves = {.inputs = 0b11}});
+             .saves = {.inputs = 0b11},
+             .packs = 1,
+             .channels_last = &kConv});
 GRADWIRE_FLOPS("gradwire", "Conv", ConvFlops);
 GRADWIRE_OP({.name = "ConvInputGrad",
              .domain = "gradwire",
              .inputs = 2,  // dy, w
              .attributes = {"strides", "dilations", "pads", "group"},
              .infer = InferInputGrad,
-             .cpu = ConvInputGradCpu,
+             .cpu = ConvInputGradCpu<false>,
              .vjp = ConvInputGradVjp,
-             .saves = kSaveInputs});
+             .saves = kSaveInputs,
+             .channels_last = &kInputGrad});
 GRADWIRE_FLOPS("gradwire", "ConvInputGrad", ConvInputGradFlops);
 GRADWIRE_OP({.name = "ConvWeightGrad",
              .domain = "gradwire",
              .inputs = 2,  // x, dy
              .attributes = {"strides", "dilations", "pads", "group"},
              .infer = InferWeightGrad,
-             .cpu = ConvWeightGradCpu,
+             .cpu = ConvWeightGradCpu<false>,
              .vjp = ConvWeightGradVjp,
-             .saves = kSaveInputs});
+             .saves = kSaveInputs,
+             .channels_last = &kWeightGrad});
 GRADWIRE_FLOPS("gradwire", "ConvWeightGrad", ConvWeightGradFlops);
 
 }  // namespace

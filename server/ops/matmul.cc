@@ -49,6 +49,9 @@ Specs InferMatMul(const OpCall& call) {
   return {{a.dtype, std::move(dims)}};
 }
 
+// Rows of A for which it pays to have a constant B in oneDNN's own layout.
+constexpr int64_t kMinRowsToPack = 4;
+
 // One run of oneDNN: `a_count` and `b_count` matrices, equal or 1.
 void MultiplyWithDnnl(KernelContext& context, const MatMulProblem& problem, int64_t a_count,
                       int64_t b_count, const float* a, const float* b, float* c) {
@@ -66,19 +69,22 @@ void MultiplyWithDnnl(KernelContext& context, const MatMulProblem& problem, int6
   const onednn::Desc b_desc = desc({b_count, k, n}, b_strides);
   const onednn::Desc c_desc = desc({count, m, n}, {m * n, n, 1});
   onednn::Key key(onednn::Kind::matmul, onednn::Prop::forward_inference);
-  key.Add(Dims{a_count, b_count, m, n, k, problem.trans_a, problem.trans_b, context.has(2)});
-  absl::InlinedVector<onednn::Argument, 4> arguments = {onednn::In(DNNL_ARG_SRC, a_desc, a),
-                                                        onednn::In(DNNL_ARG_WEIGHTS, b_desc, b),
-                                                        onednn::Out(DNNL_ARG_DST, c_desc, c)};
+  const bool packs = context.packed() != nullptr && count == 1 && m >= kMinRowsToPack;
+  key.Add(Dims{a_count, b_count, m, n, k, problem.trans_a, problem.trans_b, context.has(2), packs});
+  const onednn::Desc b_wanted = packs ? onednn::Any(Dims{k, n}) : b_desc;
+  absl::InlinedVector<onednn::Argument, 4> arguments = {
+      onednn::In(DNNL_ARG_SRC, a_desc, a),
+      onednn::In(DNNL_ARG_WEIGHTS, b_desc, b, packs ? context.packed() : nullptr),
+      onednn::Out(DNNL_ARG_DST, c_desc, c)};
   if (!context.has(2)) {
     onednn::Run(context.stream(), key, arguments,
-                [&] { return onednn::Describe<dnnl::matmul>(a_desc, b_desc, c_desc); });
+                [&] { return onednn::Describe<dnnl::matmul>(a_desc, b_wanted, c_desc); });
     return;
   }
   const onednn::Desc bias = desc({1, 1, n}, {n, n, 1});
   arguments.push_back(onednn::In(DNNL_ARG_BIAS, bias, context.in<float>(2)));
   onednn::Run(context.stream(), key, arguments,
-              [&] { return onednn::Describe<dnnl::matmul>(a_desc, b_desc, bias, c_desc); });
+              [&] { return onednn::Describe<dnnl::matmul>(a_desc, b_wanted, bias, c_desc); });
 }
 
 void MultiplyFloats(KernelContext& context, const MatMulProblem& problem) {
@@ -245,7 +251,8 @@ GRADWIRE_OP({.name = "MatMul",
              .infer = InferMatMul,
              .cpu = MatMulCpu,
              .vjp = MatMulVjp,
-             .saves = {.inputs = 0b11}});
+             .saves = {.inputs = 0b11},
+             .packs = 1});
 GRADWIRE_FLOPS("gradwire", "MatMul", MatMulFlops);
 GRADWIRE_OP({.name = "MatMul",
              .inputs = 2,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "graph/channels_last.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
 #include "ops/window.h"
@@ -147,15 +148,72 @@ void MaxPool(KernelContext& context, const Geometry& g, int64_t planes) {
   });
 }
 
+// The pixel that output o, a position in the plane of outputs, has under each tap: f(its position
+// in the plane of inputs).
+template <class F>
+void ForEachPixelUnder(const Geometry& g, int64_t o, F f) {
+  const Geometry::Triple at = {o / (g.out[1] * g.out[2]), o / g.out[2] % g.out[1], o % g.out[2]};
+  Geometry::Triple first, last;
+  for (size_t d = 0; d < 3; ++d) {
+    const int64_t start = at[d] * g.stride[d] - g.begin[d];
+    const int64_t gap = g.dilation[d];
+    first[d] = start < 0 ? start + (-start + gap - 1) / gap * gap : start;
+    last[d] = std::min(start + (g.kernel[d] - 1) * gap + 1, g.in[d]);
+  }
+  for (int64_t i0 = first[0]; i0 < last[0]; i0 += g.dilation[0]) {
+    for (int64_t i1 = first[1]; i1 < last[1]; i1 += g.dilation[1]) {
+      for (int64_t i2 = first[2]; i2 < last[2]; i2 += g.dilation[2]) {
+        f((i0 * g.in[1] + i1) * g.in[2] + i2);
+      }
+    }
+  }
+}
+
+template <class T>
+void MaxPoolChannelsLast(KernelContext& context, const Geometry& g, int64_t channels) {
+  const T* x = context.in<T>(0);
+  T* y = context.out<T>(0);
+  const int64_t outputs = context.output(0).numel() / std::max<int64_t>(1, channels);
+  const int64_t grain = 1 + kGrain / std::max<int64_t>(1, channels * g.taps());
+  ParallelFor(outputs, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      T* __restrict to = y + o * channels;
+      const T* image = x + o / g.out_size() * g.in_size() * channels;
+      std::fill_n(to, channels, Lowest<T>());
+      ForEachPixelUnder(g, o % g.out_size(), [&](int64_t pixel) {
+        const T* __restrict from = image + pixel * channels;
+        for (int64_t c = 0; c < channels; ++c) to[c] = IsAbove(from[c], to[c]) ? from[c] : to[c];
+      });
+    }
+  });
+}
+
+template <bool kChannelsLast>
 void MaxPoolCpu(KernelContext& context) {
-  const Dims& in = context.input(0).dims();
-  const Dims& out = context.output(0).dims();
+  Dims in = context.input(0).dims();
+  Dims out = context.output(0).dims();
+  if (kChannelsLast) {
+    in = WithChannelsFirst(in);
+    out = WithChannelsFirst(out);
+  }
   const std::vector<int64_t>& kernel = context.attributes().Ints("kernel_shape");
   const Window window = CanonicalWindow(context.attributes(), Dims(kernel.begin(), kernel.end()));
   const Geometry geometry(window, SpatialDims(in), SpatialDims(out));
-  Dispatch(PoolTypes{}, context.input(0).dtype(),
-           [&]<class T>() { MaxPool<T>(context, geometry, in[0] * in[1]); });
+  Dispatch(PoolTypes{}, context.input(0).dtype(), [&]<class T>() {
+    if (kChannelsLast) {
+      MaxPoolChannelsLast<T>(context, geometry, in[1]);
+    } else {
+      MaxPool<T>(context, geometry, in[0] * in[1]);
+    }
+  });
 }
+
+// Positions are those of the usual order.
+bool HasNoPositions(std::span<const TensorSpec>, std::span<const TensorSpec> outputs,
+                    const Attributes&) {
+  return outputs.size() == 1;
+}
+constexpr ChannelsLast kMaxPool = {.cpu = MaxPoolCpu<true>, .suits = HasNoPositions};
 
 Values MaxPoolVjp(const VjpCall& call) {
   return {Call("gradwire::MaxPoolGrad", {call.dy(), call.output(1)},
@@ -285,9 +343,10 @@ GRADWIRE_OP({.name = "MaxPool",
              .types = kPoolTypes,
              .attributes = {"kernel_shape", "strides", "dilations", "pads"},
              .infer = InferMaxPool,
-             .cpu = MaxPoolCpu,
+             .cpu = MaxPoolCpu<false>,
              .vjp = MaxPoolVjp,
-             .saves = {.outputs = 0b10}});
+             .saves = {.outputs = 0b10},
+             .channels_last = &kMaxPool});
 GRADWIRE_OP({.name = "MaxPoolGrad",
              .domain = "gradwire",
              .inputs = 2,  // dy, positions

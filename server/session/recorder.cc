@@ -8,6 +8,7 @@
 #include "backend/on_host.h"
 #include "exec/epilogue.h"
 #include "exec/fusion.h"
+#include "exec/relayout.h"
 
 namespace gradwire {
 namespace {
@@ -62,11 +63,11 @@ bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
 
 }  // namespace
 
-Recorder::Recorder(std::string key, std::vector<Tensor> given, bool fuses)
+Recorder::Recorder(std::string key, std::vector<Tensor> given, const PlanOptions& options)
     : key_(std::move(key)),
       first_serial_(Node::LastSerial()),
       given_(std::move(given)),
-      fuses_(fuses) {}
+      options_(options) {}
 
 std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
   const auto found = read_of_.find(slot);
@@ -222,8 +223,9 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
     if (value.grad_fn() != nullptr && !IsUsedUp(value, changes)) Refuse();
   }
   if (!possible_) return nullptr;
+  if (options_.channels_last) command_->plan = PutChannelsLast(command_->plan);
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (fuses_) command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)));
+  if (options_.fuse) command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)));
   return std::move(command_);
 }
 

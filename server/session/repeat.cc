@@ -27,7 +27,7 @@ bool IsAsRead(const CachedCommand::Read& read, const Value& value, int64_t holde
 
 void Transaction::Record(std::string key, std::vector<Tensor> given) {
   recorder_ =
-      std::make_unique<Recorder>(std::move(key), std::move(given), session_.options().fuse_plans);
+      std::make_unique<Recorder>(std::move(key), std::move(given), session_.options().plans);
 }
 
 void Transaction::Answer(std::vector<NamedValue> fetched, std::string answer) {

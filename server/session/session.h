@@ -48,7 +48,7 @@ struct SessionOptions {
   int64_t max_programs = 0;
   int64_t max_queued = 0;  // commands that wait
   size_t max_plans = 0;    // commands whose plans are kept; none where it is 0
-  bool fuse_plans = true;  // elementwise operators of a plan run as chains
+  PlanOptions plans;
   MathMode math_mode;
 };
 

@@ -11,8 +11,10 @@ import csv
 import os
 import sys
 import unittest
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.backend.base
@@ -75,19 +77,30 @@ def _bits(value: object) -> object:
     return value.dtype.str, value.shape, value.tobytes()
 
 
+def _require_same(first: Sequence[Any], third: Sequence[Any], convolves: bool) -> None:
+    """Plans change no bit but in convolutions, which may add up in another order (--channels_last)."""
+    if _bits(first) == _bits(third):
+        return
+    assert convolves, "the plan gives other bits than the trace"
+    for one, other in zip(first, third, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+
+
 def _repeating_backend() -> type[onnx.backend.base.Backend]:
     """Ours, with each model run three times: the third time the server runs the plan that it kept of the second."""
     from gradwire.onnx_backend import GradwireBackend
 
     class Repeating(GradwireBackend):
         @classmethod
-        def prepare(cls, *arguments: object, **options: object) -> onnx.backend.base.BackendRep:
+        def prepare(cls, *arguments: Any, **options: object) -> onnx.backend.base.BackendRep:
             prepared = super().prepare(*arguments, **options)
             once = prepared.run
+            convolves = any("Conv" in node.op_type for node in arguments[0].graph.node)
 
             def thrice(*inputs: object, **more: object) -> tuple[object, ...]:
                 first, _, third = (once(*inputs, **more) for _ in range(3))
-                assert _bits(first) == _bits(third), "the plan gives other bits than the trace"
+                _require_same(first, third, convolves)
                 return first
 
             prepared.run = thrice

@@ -3,61 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstring>
-#include <random>
+#include <string>
 #include <vector>
 
 #include "exec/chain.h"
-#include "exec/executor.h"
-#include "graph/formula.h"
-#include "tests/ops/bench.h"
+#include "tests/unit/plan_bench.h"
 
 namespace gradwire {
 namespace {
 
-using testing::Bench;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class FusionTest : public ::testing::Test {
+class FusionTest : public testing::PlanTest {
  protected:
-  Value Normal(const Dims& dims) {
-    std::vector<double> elements(static_cast<size_t>(NumElements(dims)));
-    for (double& element : elements) element = std::normal_distribution<double>()(random_);
-    return Array(dims, elements, DType::kFloat32);
-  }
-
-  // The plan that computes the results, and the arrays that it is given.
-  struct Traced {
-    Plan plan;
-    std::vector<std::pair<SlotPtr, int>> given;
-    std::vector<int> results;
-  };
-  static Traced TraceOf(const std::vector<Value>& results) {
-    PlanBuilder builder(MakeSchedule(results), DeviceType::kCpu);
-    Traced traced;
-    for (const Value& result : results) traced.results.push_back(builder.Keep(result.slot()));
-    traced.given = builder.Given();
-    traced.plan = builder.Build();
-    return traced;
-  }
-
-  // The bytes of the results; `plan` is the traced one, or the same made otherwise.
-  std::vector<std::string> Run(const Traced& traced, const Plan& plan) {
-    std::vector<Tensor> arrays(plan.specs.size());
-    for (const auto& [slot, number] : traced.given) {
-      arrays[static_cast<size_t>(number)] = slot->tensor;
-    }
-    Executor(bench_.stream(), [] {}).Run(plan, arrays);
-    std::vector<std::string> bytes;
-    for (const int result : traced.results) {
-      const Tensor& y = arrays[static_cast<size_t>(result)];
-      bytes.emplace_back(y.data<char>(), y.bytes());
-    }
-    return bytes;
-  }
-
   static std::vector<size_t> LinksOf(const Plan& plan) {
     std::vector<size_t> links;
     for (const PlanStep& step : plan.steps) {
@@ -70,13 +30,16 @@ class FusionTest : public ::testing::Test {
   std::vector<size_t> LinksOf(const std::vector<Value>& results) {
     const Traced traced = TraceOf(results);
     const Plan fused = Fuse(traced.plan);
-    EXPECT_EQ(Run(traced, fused), Run(traced, traced.plan));
+    EXPECT_EQ(BytesOf(Run(traced, fused)), BytesOf(Run(traced, traced.plan)));
     return LinksOf(fused);
   }
 
-  Bench bench_;
-  TraceScope scope_{bench_.trace()};
-  std::mt19937 random_{0};
+ private:
+  static std::vector<std::string> BytesOf(const std::vector<Tensor>& arrays) {
+    std::vector<std::string> bytes;
+    for (const Tensor& array : arrays) bytes.emplace_back(array.data<char>(), array.bytes());
+    return bytes;
+  }
 };
 
 TEST_F(FusionTest, OperatorsOfOneShapeThatFollowEachOtherAreOne) {
@@ -149,17 +112,14 @@ TEST_F(FusionTest, AResultTakesTheMemoryOfAnInputThatNobodyElseReads) {
 // Programs of random operators on arrays of a few shapes, any of whose values may be wanted.
 TEST_F(FusionTest, RandomProgramsGiveTheSameBits) {
   const std::vector<Dims> shapes = {{2, 3, 700}, {3, 1}, {700}, {1}, {2, 1, 700}};
-  const auto below = [&](size_t n) {
-    return std::uniform_int_distribution<size_t>(0, n - 1)(random_);
-  };
   for (int program = 0; program < 60; ++program) {
     std::vector<Value> values;
     for (const Dims& shape : shapes) values.push_back(Normal(shape));
-    const auto pick = [&] { return values[below(values.size())]; };
+    const auto pick = [&] { return values[Below(values.size())]; };
     for (int i = 0; i < 40; ++i) {
       const Value a = pick();
       const Value b = pick();
-      switch (below(8)) {
+      switch (Below(8)) {
         case 0:
           values.push_back(a + b);
           break;
@@ -176,7 +136,7 @@ TEST_F(FusionTest, RandomProgramsGiveTheSameBits) {
           values.push_back(Call("Clip", {a, Scalar(-0.5, DType::kFloat32)}));
           break;
         case 5:
-          values.push_back(Pow(a, below(2) == 0 ? 2.0 : 3.0));
+          values.push_back(Pow(a, Below(2) == 0 ? 2.0 : 3.0));
           break;
         case 6:
           values.push_back(Cast(Cast(a, DType::kFloat64) - 0.25, DType::kFloat32));
@@ -185,14 +145,7 @@ TEST_F(FusionTest, RandomProgramsGiveTheSameBits) {
           values.push_back(Call("LeakyRelu", {a}, {{"alpha", 0.25}}));
       }
     }
-    std::vector<Value> results = {values.back()};
-    for (int i = 0; i < 3; ++i) results.push_back(values[shapes.size() + below(40)]);
-    std::sort(results.begin(), results.end(),
-              [](const Value& a, const Value& b) { return a.slot() < b.slot(); });
-    results.erase(std::unique(results.begin(), results.end(),
-                              [](const Value& a, const Value& b) { return a.slot() == b.slot(); }),
-                  results.end());
-    LinksOf(results);
+    LinksOf(Some(values));
   }
 }
 

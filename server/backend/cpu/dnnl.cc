@@ -100,10 +100,20 @@ void Execute(Stream& memory, const Prepared& prepared, absl::Span<const Argument
       bound[argument.id] = dnnl::memory(slot.wanted, Engine(), argument.data);
       continue;
     }
+    if (argument.packed != nullptr) {
+      if (BufferPtr copy = argument.packed->Find(argument.id, slot.wanted)) {
+        bound[argument.id] = dnnl::memory(slot.wanted, Engine(), copy->data());
+        scratch.push_back(std::move(copy));
+        continue;
+      }
+    }
     bound[argument.id] = allocate(slot.wanted);
     if (argument.written) continue;
     const dnnl::memory plain(argument.layout, Engine(), argument.data);
     slot.reorder.execute(stream, {{DNNL_ARG_FROM, plain}, {DNNL_ARG_TO, bound[argument.id]}});
+    if (argument.packed != nullptr) {
+      argument.packed->Keep(argument.id, slot.wanted, scratch.back());
+    }
   }
   if (prepared.scratchpad.get_size() != 0) {
     bound[DNNL_ARG_SCRATCHPAD] = allocate(prepared.scratchpad);
@@ -119,6 +129,23 @@ void Execute(Stream& memory, const Prepared& prepared, absl::Span<const Argument
 }
 
 }  // namespace
+
+BufferPtr Packed::Find(int id, const Desc& layout) const {
+  for (const Copy& copy : copies_) {
+    if (copy.id == id && copy.layout == layout) return copy.data;
+  }
+  return nullptr;
+}
+
+void Packed::Keep(int id, const Desc& layout, BufferPtr copy) {
+  // Another number of threads may want another layout: the one of the last call is kept.
+  for (Copy& known : copies_) {
+    if (known.id != id) continue;
+    known = {id, layout, std::move(copy)};
+    return;
+  }
+  copies_.push_back({id, layout, std::move(copy)});
+}
 
 const dnnl::engine& Engine() {
   static const dnnl::engine& engine = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
@@ -136,6 +163,15 @@ Desc Plain(std::span<const int64_t> dims, Type type) { return Strided(dims, Stri
 Desc Strided(std::span<const int64_t> dims, std::span<const int64_t> strides, Type type) {
   if (dims.empty()) return {{1}, type, dnnl::memory::dims{1}};
   return {ToDims(dims), type, ToDims(strides)};
+}
+
+Desc ChannelsLast(std::span<const int64_t> dims, Type type) {
+  Dims strides(dims.size());
+  int64_t stride = dims[1];
+  for (size_t d = dims.size(); d-- > 2; stride *= dims[d]) strides[d] = stride;
+  strides[1] = 1;
+  strides[0] = stride;
+  return Strided(dims, strides, type);
 }
 
 Desc Any(std::span<const int64_t> dims, Type type) {

@@ -46,6 +46,8 @@ Desc Plain(std::span<const int64_t> dims, Type type = Type::f32);
 // An array with strides in elements.
 Desc Strided(std::span<const int64_t> dims, std::span<const int64_t> strides,
              Type type = Type::f32);
+// Images of dims [N, C, spatial...] that lie as [N, spatial..., C].
+Desc ChannelsLast(std::span<const int64_t> dims, Type type = Type::f32);
 // An array in whatever layout the primitive likes best.
 Desc Any(std::span<const int64_t> dims, Type type = Type::f32);
 
@@ -71,17 +73,37 @@ class Key {
   absl::InlinedVector<int64_t, 32> numbers_;
 };
 
+// Copies, in the layout that a primitive wants, of arrays that are the same in every call: made at
+// the first, and kept by who knows that they are the same. Not thread-safe.
+class Packed {
+ public:
+  // The copy of an argument in this layout; null where there is none.
+  BufferPtr Find(int id, const Desc& layout) const;
+  void Keep(int id, const Desc& layout, BufferPtr copy);
+
+ private:
+  struct Copy {
+    int id;
+    Desc layout;
+    BufferPtr data;
+  };
+  absl::InlinedVector<Copy, 1> copies_;
+};
+
 // One array of a run: DNNL_ARG_..., the layout it has, its elements.
 struct Argument {
   int id;
   Desc layout;
   void* data;
   bool written;
+  Packed* packed;  // where copies of the array are kept; null: nowhere
 };
-inline Argument In(int id, Desc layout, const void* data) {
-  return {id, std::move(layout), const_cast<void*>(data), false};
+inline Argument In(int id, Desc layout, const void* data, Packed* packed = nullptr) {
+  return {id, std::move(layout), const_cast<void*>(data), false, packed};
 }
-inline Argument Out(int id, Desc layout, void* data) { return {id, std::move(layout), data, true}; }
+inline Argument Out(int id, Desc layout, void* data) {
+  return {id, std::move(layout), data, true, nullptr};
+}
 
 // Runs the primitive that `describe` describes, made once for each key and number of threads.
 // Arrays whose layout is not the one the primitive wants are reordered through scratch memory. The

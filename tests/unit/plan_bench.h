@@ -1,0 +1,72 @@
+// Plans of what a test traces, and their runs.
+#ifndef GRADWIRE_TESTS_UNIT_PLAN_BENCH_H_
+#define GRADWIRE_TESTS_UNIT_PLAN_BENCH_H_
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "exec/executor.h"
+#include "graph/formula.h"
+#include "tests/ops/bench.h"
+
+namespace gradwire::testing {
+
+class PlanTest : public ::testing::Test {
+ protected:
+  Value Normal(const Dims& dims) {
+    std::vector<double> elements(static_cast<size_t>(NumElements(dims)));
+    for (double& element : elements) element = std::normal_distribution<double>()(random_);
+    return Array(dims, elements, DType::kFloat32);
+  }
+  size_t Below(size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random_); }
+  // The last of some values and a few others, each once.
+  std::vector<Value> Some(const std::vector<Value>& values) {
+    std::vector<Value> some = {values.back()};
+    for (int i = 0; i < 3; ++i) some.push_back(values[Below(values.size())]);
+    std::sort(some.begin(), some.end(),
+              [](const Value& a, const Value& b) { return a.slot() < b.slot(); });
+    some.erase(std::unique(some.begin(), some.end(),
+                           [](const Value& a, const Value& b) { return a.slot() == b.slot(); }),
+               some.end());
+    return some;
+  }
+
+  // The plan that computes the results, and the arrays that it is given.
+  struct Traced {
+    Plan plan;
+    std::vector<std::pair<SlotPtr, int>> given;
+    std::vector<int> results;
+  };
+  static Traced TraceOf(const std::vector<Value>& results) {
+    PlanBuilder builder(MakeSchedule(results), DeviceType::kCpu);
+    Traced traced;
+    for (const Value& result : results) traced.results.push_back(builder.Keep(result.slot()));
+    traced.given = builder.Given();
+    traced.plan = builder.Build();
+    return traced;
+  }
+
+  // The results; `plan` is the traced one, or the same made otherwise.
+  std::vector<Tensor> Run(const Traced& traced, const Plan& plan) {
+    std::vector<Tensor> arrays(plan.specs.size());
+    for (const auto& [slot, number] : traced.given) {
+      arrays[static_cast<size_t>(number)] = slot->tensor;
+    }
+    Executor(bench_.stream(), [] {}).Run(plan, arrays);
+    std::vector<Tensor> results;
+    for (const int result : traced.results) results.push_back(arrays[static_cast<size_t>(result)]);
+    return results;
+  }
+
+  Bench bench_;
+  TraceScope scope_{bench_.trace()};
+  std::mt19937 random_{0};
+};
+
+}  // namespace gradwire::testing
+
+#endif  // GRADWIRE_TESTS_UNIT_PLAN_BENCH_H_
