@@ -68,7 +68,7 @@ class Stream {
   // Has `check` called with the first `bytes` of an array, on the host, by FinishChecks at the
   // latest; it throws what is wrong. What is queued until then must get along with any elements.
   using ArrayCheck = std::function<void(const void* elements)>;
-  virtual void CheckLater(const Buffer& from, size_t bytes, ArrayCheck check) {
+  virtual void CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) {
     std::vector<std::byte> elements(bytes);
     Download(from, elements.data(), bytes);
     check(elements.data());

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <string>
-#include <utility>
 
 #include "graph/op.h"
 
@@ -21,17 +20,16 @@ void SayWhere(const OpDef& op, const Origin& origin, Error& error) {
   if (!origin.label.empty()) error.With("node_name", origin.label);
 }
 
-void KernelContext::CheckLater(const Buffer& from, size_t bytes, Stream::ArrayCheck check) {
-  if (op_ == nullptr) return stream_.CheckLater(from, bytes, std::move(check));
-  stream_.CheckLater(from, bytes,
-                     [check = std::move(check), op = op_, origin = *origin_](const void* elements) {
-                       try {
-                         check(elements);
-                       } catch (Error& error) {
-                         SayWhere(*op, origin, error);
-                         throw;
-                       }
-                     });
+void KernelContext::CheckLater(const Buffer& from, size_t bytes, const Stream::ArrayCheck& check) {
+  if (op_ == nullptr) return stream_.CheckLater(from, bytes, check);
+  stream_.CheckLater(from, bytes, [check, op = op_, origin = *origin_](const void* elements) {
+    try {
+      check(elements);
+    } catch (Error& error) {
+      SayWhere(*op, origin, error);
+      throw;
+    }
+  });
 }
 
 }  // namespace gradwire

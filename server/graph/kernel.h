@@ -60,7 +60,7 @@ class KernelContext {
   // Working memory for this call.
   BufferPtr Scratch(size_t bytes) { return stream_.Allocate(bytes); }
   // Stream::CheckLater, in whose errors the call is named.
-  void CheckLater(const Buffer& from, size_t bytes, Stream::ArrayCheck check);
+  void CheckLater(const Buffer& from, size_t bytes, const Stream::ArrayCheck& check);
 
  private:
   std::span<const Tensor> inputs_;

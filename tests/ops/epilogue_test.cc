@@ -18,7 +18,6 @@ namespace gradwire {
 namespace {
 
 using testing::Bench;
-using ::testing::FloatNear;
 using ::testing::NanSensitiveFloatNear;
 using ::testing::Pointwise;
 

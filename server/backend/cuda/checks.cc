@@ -15,8 +15,7 @@ Checks::~Checks() {
   if (event_ == nullptr) return;
   try {
     driver_.Wait(event_);
-  } catch (const Error&) {
-    // A GPU that failed copies nothing any more.
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a failed GPU copies nothing
   }
   driver_.DeleteEvent(event_);
   if (page_ != nullptr) driver_.FreePinned(page_);

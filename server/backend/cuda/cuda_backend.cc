@@ -82,8 +82,7 @@ void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
 void CudaStream::Prefetch(const BufferPtr& from) try {
   if (from->device() != device()) return;
   early_.Start(StagingFor(*gpu_, from->bytes()), queue(), from);
-} catch (const Error&) {
-  // The command that gave the hint is done. Who fetches is told what is wrong with the device.
+} catch (const Error&) {  // NOLINT(bugprone-empty-catch): who fetches is told what is wrong
 }
 
 void CudaStream::Zero(void* to, size_t bytes) {
@@ -94,8 +93,8 @@ void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) 
   driver().CopyBox(queue(), Merged(box), width, from, to);
 }
 
-void CudaStream::CheckLater(const Buffer& from, size_t bytes, ArrayCheck check) {
-  checks_.Add(queue(), from.data(), bytes, std::move(check));
+void CudaStream::CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) {
+  checks_.Add(queue(), from.data(), bytes, check);
 }
 
 // At the end of each command.

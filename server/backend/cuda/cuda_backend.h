@@ -40,7 +40,7 @@ class CudaStream : public Stream {
   void Zero(void* to, size_t bytes) override;
   void Copy(const Box& box, size_t width, const void* from, void* to) override;
   void Synchronize() override;
-  void CheckLater(const Buffer& from, size_t bytes, ArrayCheck check) override;
+  void CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) override;
   void FinishChecks() override;
   void ForgetChecks() noexcept override { checks_.Forget(); }
   const std::shared_ptr<Quota>& quota() const override { return quota_; }
