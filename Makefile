@@ -11,7 +11,7 @@ TEST := $(PYTHON) tests/run.py
 
 .PHONY: help setup stubs configure build demo load load-table soak run lint format docs clean
 .PHONY: test test-unit test-ops test-e2e test-onnx test-random test-gradients test-programs test-clients test-deploy
-.PHONY: test-asan test-tsan image-check bench fuzz cuda cuda-bundle test-cuda test-cuda-host
+.PHONY: test-asan test-tsan image-check bench fuzz cuda cuda-bundle test-cuda bench-cuda test-cuda-host
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -75,12 +75,15 @@ cuda: build/cuda/build.ninja  ## build the CUDA library, for sm_80, sm_90 and sm
 build/cuda/build.ninja: CMakePresets.json | setup
 	cmake --preset cuda
 
-cuda-bundle: TARGETS = gradwire_op_tests
-cuda-bundle: build cuda  ## pack what test-cuda needs on a machine with a GPU
+cuda-bundle: TARGETS = gradwire_op_tests gradwire-server
+cuda-bundle: build cuda stubs  ## pack what test-cuda and bench-cuda need on a machine with a GPU
 	@scripts/cuda_bundle.sh
 
 test-cuda:  ## operators on the first GPU; needs no package, but what cuda-bundle packed
 	@scripts/test_cuda.sh
+
+bench-cuda:  ## speed on the first GPU against PyTorch there; needs what cuda-bundle packed (BENCH_FLAGS=...)
+	@scripts/bench_cuda.sh $(BENCH_FLAGS)
 
 test-cuda-host: stubs  ## the CUDA backend without a GPU: its kernels as plain C++, and that nvcc builds them
 	@$(TEST) build cuda nvcc

@@ -4,30 +4,11 @@
 # Prints `cuda: N passed, N failed`, or `cuda: not run, no device`; exit status 1 where something failed.
 set -eu
 cd "$(dirname "$0")/.."
-work=build/cuda-check
 results=build/test-results
 sample='*Softmax*:*MatMul*:*Gather*:*Scatter*:*Reduce*:*Conv*:*Pool*:*Transpose*:*Optimizer*'
 
-if ! nvidia-smi -L >/dev/null 2>&1; then
-  echo 'cuda: not run, no device'
-  exit 0
-fi
-if [ -f $work.tar.xz ]; then
-  rm -rf $work
-  xz -dc $work.tar.xz | tar -C build -xf -
-fi
-if [ ! -x $work/gradwire_op_tests ]; then
-  echo "$work.tar.xz is missing: make cuda-bundle, where the packages are"
-  echo 'cuda: 0 passed, 1 failed'
-  exit 1
-fi
-
-# cuBLASLt may be a part of the toolkit, or of a Python environment.
-blas=$(ldconfig -p | awk '/libcublasLt\.so\.13/ {print $NF; exit}')
-[ -n "$blas" ] || blas=$(find /usr/local/cuda*/lib64 /usr/lib /opt /usr/local/lib -name 'libcublasLt.so.13' 2>/dev/null | head -1)
-[ -n "$blas" ] || { echo 'no libcublasLt.so.13'; echo 'cuda: 0 passed, 1 failed'; exit 1; }
-folder=$(dirname "$blas")
-export LD_LIBRARY_PATH="$PWD/$work/lib:$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+. scripts/cuda_check_env.sh
+export LD_LIBRARY_PATH="$libraries"
 export GRADWIRE_TEST_DEVICE=cuda:0
 mkdir -p $results
 passed=0

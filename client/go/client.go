@@ -71,6 +71,9 @@ type SessionOptions struct {
 	MaxBytes int64
 	// Seed of its random generator.
 	Seed *int64
+	// What a GPU may do to be faster: compute products of float32 arrays in TF32, round partial sums of 16-bit products
+	// to 16 bits, add up in an order that differs from run to run.
+	AllowTF32, AllowHalfSums, AllowNondeterministic bool
 	// ID is 128 random bits as 32 hexadecimal digits; "" has the client draw them. Either way a balancer sends this call
 	// already where the session will be. The ID of a session that is open gives that session.
 	ID string
@@ -87,6 +90,8 @@ func (c *Client) OpenSession(ctx context.Context, options SessionOptions) (*Sess
 	}
 	request := &pb.OpenSessionRequest{
 		Device: options.Device, MaxBytes: options.MaxBytes, Seed: options.Seed, SessionId: options.ID,
+		AllowTf32: options.AllowTF32, AllowHalfSums: options.AllowHalfSums,
+		AllowNondeterministic: options.AllowNondeterministic,
 	}
 	if options.Lease != 0 {
 		request.Lease = durationpb.New(options.Lease)

@@ -3,9 +3,12 @@
 #ifndef GRADWIRE_BACKEND_BACKEND_H_
 #define GRADWIRE_BACKEND_BACKEND_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/box.h"
 #include "core/tensor.h"
@@ -29,6 +32,16 @@ struct DeviceDescription {
   std::string capability;    // of a GPU: "9.0"
 };
 
+// What a GPU may do to be faster; what is not allowed is not done.
+struct MathMode {
+  // Round the factors of float32 products to 10 bits of mantissa (TF32). Sums are float32.
+  bool tf32 = false;
+  // Round the partial sums of products of 16-bit floats to 16 bits.
+  bool half_sums = false;
+  // Add up in an order that differs from run to run.
+  bool nondeterministic = false;
+};
+
 // One session's ordered queue of work on a device, and its account. Not thread-safe but for
 // Allocate: one command of a session runs at a time, while arrays for later ones come in.
 class Stream {
@@ -42,6 +55,9 @@ class Stream {
   virtual void Upload(const void* host, Buffer& to, size_t bytes) = 0;
   // Waits for the queue, then copies to the host.
   virtual void Download(const Buffer& from, void* host, size_t bytes) = 0;
+  // Starts to copy an array, which does not change any more, to the host, beside what is queued
+  // later: its Download will wait for less. A hint.
+  virtual void Prefetch(const BufferPtr& /*from*/) {}
   // In queue order, on arrays in the device's memory: sets bytes to zero; copies the elements of a
   // box, each of `width` bytes (1, 2, 4, 8 or, in host memory, 16), from where its first one is
   // read to where it goes. The arrays do not overlap.
@@ -49,10 +65,29 @@ class Stream {
   virtual void Copy(const Box& box, size_t width, const void* from, void* to) = 0;
   // Waits until all queued work is done.
   virtual void Synchronize() = 0;
+  // Has `check` called with the first `bytes` of an array, on the host, by FinishChecks at the
+  // latest; it throws what is wrong. What is queued until then must get along with any elements.
+  using ArrayCheck = std::function<void(const void* elements)>;
+  virtual void CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) {
+    std::vector<std::byte> elements(bytes);
+    Download(from, elements.data(), bytes);
+    check(elements.data());
+  }
+  // Waits for what is to be checked, but for nothing that was queued after it.
+  virtual void FinishChecks() {}
+  // Leaves out the checks that have not been called.
+  virtual void ForgetChecks() noexcept {}
   virtual const std::shared_ptr<Quota>& quota() const = 0;
   // A stream of host memory that books with the same quota: this one where the host reads and
   // writes the device's memory.
   virtual Stream& host() { return *this; }
+
+  const MathMode& math_mode() const { return math_mode_; }
+  // Of what is queued from now on.
+  void set_math_mode(const MathMode& mode) { math_mode_ = mode; }
+
+ private:
+  MathMode math_mode_;
 };
 
 // A device. Thread-safe; lives as long as the server.

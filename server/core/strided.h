@@ -3,6 +3,7 @@
 #define GRADWIRE_CORE_STRIDED_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/dtype.h"
@@ -40,22 +41,28 @@ class Odometer {
   int64_t offset_ = 0;
 };
 
-// Calls f.operator()<T>() with a T as wide as an element, whose bits are zero where it is T{}: for
-// kernels that only move elements of kMoved types.
+// Calls f.operator()<T>() with a T of `bytes` bytes: 1, 2, 4, 8 or 16.
 template <class F>
-void DispatchWidth(DType dtype, F&& f) {
-  switch (BitWidth(dtype)) {
-    case 8:
+void DispatchBytes(size_t bytes, F&& f) {
+  switch (bytes) {
+    case 1:
       return f.template operator()<uint8_t>();
-    case 16:
+    case 2:
       return f.template operator()<uint16_t>();
-    case 32:
+    case 4:
       return f.template operator()<uint32_t>();
-    case 64:
+    case 8:
       return f.template operator()<uint64_t>();
     default:
       return f.template operator()<std::array<uint64_t, 2>>();
   }
+}
+
+// The same with a T as wide as an element, whose bits are zero where it is T{}: for kernels that
+// only move elements of kMoved types.
+template <class F>
+void DispatchWidth(DType dtype, F&& f) {
+  DispatchBytes(static_cast<size_t>(BitWidth(dtype)) / 8, f);
 }
 
 }  // namespace gradwire

@@ -56,6 +56,7 @@ struct OpRun {
   Kernel kernel;
   const Attributes& attributes;
   Stream& stream;
+  const Origin& origin;
   onednn::Packed* packed = nullptr;
 
   // `spec_of(i)` is the spec of output i; `donates(i)` whether output 0 may take over the buffer of
@@ -76,7 +77,7 @@ struct OpRun {
                                 : AllocateTensor(stream, spec_of(i)));
     }
     KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream,
-                          packed);
+                          packed, &op, &origin);
     HasKernelFor(inputs, outputs) ? kernel(context) : RunOnHost(op, context);
     ShareStrings(inputs, outputs);
     return outputs;
@@ -106,20 +107,8 @@ struct OpRun {
   }
 };
 
-// Errors of the trace are placed by the verb that traces; a kernel's only here.
-void SayWhere(const OpDef& op, const Origin& origin, Error& error) {
-  std::string where;
-  if (origin.command >= 0) where += fmt::format("command {}: ", origin.command);
-  if (origin.node >= 0) where += fmt::format("node {} ", origin.node);
-  if (!origin.label.empty()) where += fmt::format("'{}' ", origin.label);
-  error.Prefix(fmt::format("{}({}): ", where, op.name));
-  error.With("op", std::string(op.name));
-  if (origin.command >= 0) error.With("command", std::to_string(origin.command));
-  if (origin.node >= 0) error.With("node", std::to_string(origin.node));
-  if (!origin.label.empty()) error.With("node_name", origin.label);
-}
-
-// Calls `run`; its errors say where they come from.
+// Calls `run`; its errors say where they come from: those of the trace are placed by the verb that
+// traces, a kernel's only here.
 template <class Run>
 void Placed(const OpDef& op, const Origin& origin, const Run& run) {
   try {
@@ -131,7 +120,7 @@ void Placed(const OpDef& op, const Origin& origin, const Run& run) {
 }
 
 Tensors RunOperator(const PlanStep& step, const Tensors& inputs, Stream& stream) {
-  const OpRun run{*step.op, step.kernel, step.attributes, stream, step.packed.get()};
+  const OpRun run{*step.op, step.kernel, step.attributes, stream, step.origin, step.packed.get()};
   return run(
       inputs, step.outputs.size(), [&](size_t i) -> const TensorSpec& { return step.specs[i]; },
       [&](size_t i) { return step.last_use[i] && inputs[i].buffer().use_count() == 1; });
@@ -170,10 +159,24 @@ void RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream) 
   }
 }
 
+// Checks that operators put off belong to one run: they are finished with it, or forgotten.
+class ChecksOfRun {
+ public:
+  explicit ChecksOfRun(Stream& stream) : stream_(stream) {}
+  ~ChecksOfRun() { stream_.ForgetChecks(); }
+  ChecksOfRun(const ChecksOfRun&) = delete;
+  ChecksOfRun& operator=(const ChecksOfRun&) = delete;
+  void Finish() { stream_.FinishChecks(); }
+
+ private:
+  Stream& stream_;
+};
+
 }  // namespace
 
 void Executor::Evaluate(std::span<const Value> values) {
   Schedule schedule = MakeSchedule(values);
+  ChecksOfRun checks(stream_);
   OpClock clock;
   for (NodePtr& node : schedule) {
     between_ops_();
@@ -183,6 +186,7 @@ void Executor::Evaluate(std::span<const Value> values) {
     clock.Ran(node->op());
     node.reset();
   }
+  checks.Finish();
 }
 
 void Executor::Run(Node& node) {
@@ -194,8 +198,8 @@ void Executor::Run(Node& node) {
     const bool kept = node.recorded() && node.SavesInput(i);
     return !kept && node.inputs()[i].slot().use_count() == 1 && inputs[i].buffer().use_count() == 2;
   };
-  const OpRun run{node.op(), KernelOn(node.op(), stream_.device().type), node.attributes(),
-                  stream_};
+  const OpRun run{node.op(), KernelOn(node.op(), stream_.device().type), node.attributes(), stream_,
+                  node.origin()};
   Tensors outputs = run(
       inputs, node.num_outputs(),
       [&](size_t i) -> const TensorSpec& { return node.output_slot(static_cast<int>(i))->spec; },
@@ -210,6 +214,7 @@ void Executor::Run(Node& node) {
 }
 
 void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
+  ChecksOfRun checks(stream_);
   OpClock clock;
   for (const PlanStep& step : plan.steps) {
     between_ops_();
@@ -220,6 +225,7 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
       clock.Ran(*step.op);
     }
   }
+  checks.Finish();
 }
 
 NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {

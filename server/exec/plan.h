@@ -52,6 +52,9 @@ struct Plan {
   std::vector<int> kept;          // arrays that are wanted afterwards
 };
 
+// How many steps read each array; one more where it is kept.
+std::vector<int> CountReaders(const Plan& plan);
+
 // Says anew which steps are the last to read an array, and which outputs nobody reads.
 void MarkLastUses(Plan& plan);
 

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "core/attributes.h"
+#include "core/error.h"
 #include "core/tensor.h"
 
 namespace gradwire {
@@ -13,17 +14,26 @@ namespace gradwire {
 namespace onednn {
 class Packed;  // backend/cpu/dnnl.h
 }
+struct OpDef;
+struct Origin;
+
+// Says in an error which call it comes from.
+void SayWhere(const OpDef& op, const Origin& origin, Error& error);
 
 class KernelContext {
  public:
-  // `packed` is kept for further calls whose constant inputs are the same arrays; may be null.
+  // `packed` is kept for further calls whose constant inputs are the same arrays; may be null. Of
+  // which call it is, `op` and `origin` say, for checks that come later.
   KernelContext(std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                const Attributes& attributes, Stream& stream, onednn::Packed* packed = nullptr)
+                const Attributes& attributes, Stream& stream, onednn::Packed* packed = nullptr,
+                const OpDef* op = nullptr, const Origin* origin = nullptr)
       : inputs_(inputs),
         outputs_(outputs),
         attributes_(attributes),
         stream_(stream),
-        packed_(packed) {}
+        packed_(packed),
+        op_(op),
+        origin_(origin) {}
 
   size_t num_inputs() const { return inputs_.size(); }
   size_t num_outputs() const { return outputs_.size(); }
@@ -49,6 +59,8 @@ class KernelContext {
   onednn::Packed* packed() const { return packed_; }
   // Working memory for this call.
   BufferPtr Scratch(size_t bytes) { return stream_.Allocate(bytes); }
+  // Stream::CheckLater, in whose errors the call is named.
+  void CheckLater(const Buffer& from, size_t bytes, const Stream::ArrayCheck& check);
 
  private:
   std::span<const Tensor> inputs_;
@@ -56,6 +68,8 @@ class KernelContext {
   const Attributes& attributes_;
   Stream& stream_;
   onednn::Packed* packed_;
+  const OpDef* op_;
+  const Origin* origin_;
 };
 
 }  // namespace gradwire

@@ -16,6 +16,7 @@
 
 #include "core/attributes.h"
 #include "core/dtype.h"
+#include "core/epilogue.h"
 #include "graph/item.h"
 #include "graph/loop.h"
 #include "graph/node.h"
@@ -66,6 +67,16 @@ inline constexpr Saves kSaveNothing{};
 inline constexpr Saves kSaveInputs{~0u, 0};
 inline constexpr Saves kSaveOutputs{0, ~0u};
 
+// What a CUDA kernel can do beyond its operator's CPU kernel.
+struct KernelTraits {
+  // Computes with 16-bit floats as they are. Elsewhere a call with such inputs becomes one of
+  // float32 between two casts.
+  bool halves = false;
+  // Element types for which it does what attribute "epilogue" says, an Epilogue, after it has added
+  // input 2, a bias.
+  DTypeSet epilogues = {};
+};
+
 inline constexpr int kPacksNothing = -1;
 
 struct OpDef {
@@ -86,6 +97,7 @@ struct OpDef {
   // The CUDA kernel, for kDense elements: AddKernel sets it from the .cu of the same stem; or it is
   // host code that works through the Stream alone.
   Kernel cuda = nullptr;
+  KernelTraits cuda_traits = {};
   Decompose decompose = nullptr;  // used on a device without a kernel, or for its derivative
   // Used in a row without kernel and decomposition, and where an input is no tensor.
   Structured structured = nullptr;
@@ -108,6 +120,8 @@ struct OpDef {
   // Of an elementwise operator with one output: what its CPU kernel runs, so that such operators
   // can run as one. Null, or without a loop for some types: it runs alone.
   LoopOf loop = nullptr;
+  // Of such an operator: the epilogue that is the same.
+  Epilogue epilogue = Epilogue::kNone;
   // How the CPU computes it on images whose channels lie last; null: a plan transposes them.
   const ChannelsLast* channels_last = nullptr;
 };
@@ -119,9 +133,9 @@ class Registry {
 
   bool Add(OpDef op);
   // Gives a registered row its kernel on another device. Kernels are added after all rows: from a
-  // library loaded at run time.
+  // library loaded at run time. `traits`: of a CUDA kernel.
   bool AddKernel(std::string_view domain, std::string_view name, int since, DeviceType device,
-                 Kernel kernel);
+                 Kernel kernel, const KernelTraits& traits = {});
   // The newest row not above `version`; nullptr when there is none. "ai.onnx" is "".
   const OpDef* Find(std::string_view domain, std::string_view name, int64_t version) const;
   // Like Find with the newest version; throws OP_UNSUPPORTED.
@@ -143,6 +157,10 @@ inline Kernel KernelOn(const OpDef& op, DeviceType device) {
 // The element types of arrays that kernels of a device compute with.
 inline DTypeSet TypesOn(DeviceType device) {
   return device == DeviceType::kCuda ? kDense : kAnyType;
+}
+// The element types of calls that the row takes on a device as they are.
+inline DTypeSet TypesOf(const OpDef& op, DeviceType device) {
+  return device == DeviceType::kCuda && op.cuda_traits.halves ? op.types | kHalves : op.types;
 }
 // Whether the row becomes a node on a device, and not nodes of its decomposition. Without a kernel
 // there, or for arrays of other types than the device's, the node is computed on the host.

@@ -55,10 +55,11 @@ bool Registry::Add(OpDef op) {
 }
 
 bool Registry::AddKernel(std::string_view domain, std::string_view name, int since,
-                         DeviceType device, Kernel kernel) {
+                         DeviceType device, Kernel kernel, const KernelTraits& traits) {
   for (OpDef& op : Table()[{domain, name}]) {
     if (op.since != since) continue;
     (device == DeviceType::kCuda ? op.cuda : op.cpu) = kernel;
+    if (device == DeviceType::kCuda) op.cuda_traits = traits;
     return true;
   }
   return false;

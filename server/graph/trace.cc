@@ -55,11 +55,19 @@ void CheckOtherTypes(const OpDef& op, const Values& inputs) {
   }
 }
 
-// Whether a 16-bit float call is to be computed in float32.
+// Whether a 16-bit float call is to be computed in float32: also where types are mixed.
 bool NeedsWidening(const OpDef& op, const Values& inputs) {
-  return std::any_of(inputs.begin(), inputs.end(),
-                     [&](const Value& v) { return v && kHalves.Contains(v.dtype()); }) &&
-         op.types.Contains(DType::kFloat32) && !op.types.Contains(DType::kFloat16);
+  const auto all = [&](const auto& test) {
+    return std::all_of(inputs.begin(), inputs.end(), [&](const Value& v) { return !v || test(v); });
+  };
+  if (!op.types.Contains(DType::kFloat32) || op.types.Contains(DType::kFloat16) ||
+      all([](const Value& v) { return !kHalves.Contains(v.dtype()); })) {
+    return false;
+  }
+  const bool alike =
+      inputs[0] && all([&](const Value& v) { return v.dtype() == inputs[0].dtype(); });
+  const DeviceType device = Trace::Current().stream().device().type;
+  return !alike || !TypesOf(op, device).Contains(DType::kFloat16);
 }
 
 Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
@@ -123,9 +131,10 @@ Values Refusing(const OpDef& op, const Values& results, const Values& inputs) {
 }
 
 Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
-  const Trace& trace = Trace::Current();
+  Trace& trace = Trace::Current();
+  const DeviceType device = trace.stream().device().type;
   const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
-  const bool has_kernel = IsNodeOn(op, Trace::Current().stream().device().type);
+  const bool has_kernel = IsNodeOn(op, device);
   const OpCall call(op, inputs, attributes, num_outputs);
   if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
   Specs specs = op.infer(call);
@@ -133,7 +142,8 @@ Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_o
     CheckSpec(spec);
     if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
   }
-  if (!op.types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
+  const DTypeSet types = TypesOf(op, device);
+  if (!types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
   return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }
 
@@ -191,7 +201,8 @@ Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outp
   if (NeedsWidening(op, inputs)) {
     return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs);
   }
-  if (!inputs.empty() && inputs[0] && !op.types.Contains(inputs[0].dtype())) {
+  const DTypeSet types = TypesOf(op, Trace::Current().stream().device().type);
+  if (!inputs.empty() && inputs[0] && !types.Contains(inputs[0].dtype())) {
     RefuseType(op, inputs[0].dtype());
   }
   const bool refuses = !op.differentiable && !op.stops_gradient && Trace::Current().recording() &&

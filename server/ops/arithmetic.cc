@@ -39,21 +39,22 @@ OpDef LegacyRow(std::string_view name) {
 }
 
 template <class F>
-OpDef Row(std::string_view name, Vjp vjp, Saves saves) {
+OpDef Row(std::string_view name, Vjp vjp, Saves saves, Epilogue epilogue = Epilogue::kNone) {
   return Elementwise<BinaryLoop<F, NumberTypes>>({.name = name,
                                                   .since = 7,
                                                   .inputs = 2,
                                                   .types = kNumbers,
                                                   .infer = BroadcastOfInputs,
                                                   .vjp = vjp,
-                                                  .saves = saves});
+                                                  .saves = saves,
+                                                  .epilogue = epilogue});
 }
 
 GRADWIRE_OP(LegacyRow("Add"));
 GRADWIRE_OP(LegacyRow("Sub"));
 GRADWIRE_OP(LegacyRow("Mul"));
 GRADWIRE_OP(LegacyRow("Div"));
-GRADWIRE_OP(Row<fn::Add>("Add", AddVjp, kSaveNothing));
+GRADWIRE_OP(Row<fn::Add>("Add", AddVjp, kSaveNothing, Epilogue::kBias));
 GRADWIRE_OP(Row<fn::Sub>("Sub", SubVjp, kSaveNothing));
 GRADWIRE_OP(Row<fn::Mul>("Mul", MulVjp, kSaveInputs));
 GRADWIRE_OP(Row<fn::Div>("Div", DivVjp, kSaveInputs));

@@ -41,10 +41,7 @@ struct Average {
     const T* plane = x + i / w.out_size() * w.in_size();
     const Point output = Sliding::Split(i % w.out_size(), w.out);
     T sum = 0;
-    for (int64_t tap = 0; tap < w.taps(); ++tap) {
-      const int64_t at = w.InputUnder(output, Sliding::Split(tap, w.kernel));
-      if (at >= 0) sum += plane[at];
-    }
+    w.ForInputsUnder(output, [&](int64_t at, int64_t) { sum += plane[at]; });
     y[i] = sum * pool.Scale<T>(output);
   }
 };
@@ -60,10 +57,9 @@ struct AverageGrad {
     const T* plane = dy + i / w.in_size() * w.out_size();
     const Point input = Sliding::Split(i % w.in_size(), w.in);
     T sum = 0;
-    for (int64_t tap = 0; tap < w.taps(); ++tap) {
-      const int64_t at = w.OutputOver(input, Sliding::Split(tap, w.kernel));
-      if (at >= 0) sum += plane[at] * pool.Scale<T>(Sliding::Split(at, w.out));
-    }
+    w.ForOutputsOver(input, [&](int64_t at, int64_t) {
+      sum += plane[at] * pool.Scale<T>(Sliding::Split(at, w.out));
+    });
     dx[i] = sum;
   }
 };

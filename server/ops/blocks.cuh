@@ -11,6 +11,7 @@
 #include "ops/blocks.h"
 #include "ops/offsets.cuh"
 #include "ops/real_math.h"
+#include "ops/value_check.cuh"
 
 namespace gradwire::cuda {
 
@@ -41,7 +42,9 @@ struct TellFault {
   Find find;
   IndexFault* fault;
 
-  GRADWIRE_FN void operator()(int64_t) const { find(fault->position - 1, *fault); }
+  GRADWIRE_FN void operator()(int64_t) const {
+    if (fault->position != 0) find(fault->position - 1, *fault);
+  }
 };
 
 // The index normalised; 0, and a fault, where it is out of range.
@@ -52,22 +55,23 @@ GRADWIRE_FN int64_t NormalizeIndex(int64_t index, int64_t extent, IndexFault& fa
   return 0;
 }
 
-// Fills in the offsets. Waits for the device: an index out of range must be refused before anything
-// comes of it. Throws INVALID_ARGUMENT.
+// Fills in the offsets, among `size` elements. An index out of range is refused later, with
+// INVALID_ARGUMENT: until then it counts as 0. Where there is no element, it is refused at once.
 template <class Find>
-void FindBlocks(KernelContext& k, Blocks& blocks, const Find& find) {
+void FindBlocks(KernelContext& k, Blocks& blocks, int64_t size, const Find& find) {
   if (blocks.count == 0) return;
   Stream& stream = k.stream();
   const BufferPtr memory = k.Scratch(sizeof(IndexFault));
   auto* const fault = static_cast<IndexFault*>(memory->data());
   stream.Zero(fault, sizeof(IndexFault));
   ForEach(stream, blocks.count, FindAll<Find>{find, blocks.offsets, fault});
-  IndexFault told{};
-  stream.Download(*memory, &told, sizeof(told));
-  if (told.position == 0) return;
   ForEach(stream, 1, TellFault<Find>{find, fault});
-  stream.Download(*memory, &told, sizeof(told));
-  RefuseIndex(told.index, told.extent);
+  const auto check = [](const void* found) {
+    const auto& told = *static_cast<const IndexFault*>(found);
+    if (told.position != 0) RefuseIndex(told.index, told.extent);
+  };
+  if (size == 0) return CheckNow(k, *memory, sizeof(IndexFault), check);
+  k.CheckLater(*memory, sizeof(IndexFault), check);
 }
 
 inline Blocks NewBlocks(KernelContext& k, int64_t count, int64_t size) {
@@ -126,8 +130,9 @@ inline Blocks BlocksOnAxis(KernelContext& k, const Dims& dims, const Tensor& ind
   const AxisSplit split = SplitAt(dims, axis);
   const int64_t n = indices.numel();
   Blocks blocks = NewBlocks(k, split.outer * n, split.inner);
-  Dispatch(IndexTypes{}, indices.dtype(),
-           [&]<class T>() { FindBlocks(k, blocks, FindOnAxis<T>{indices.data<T>(), n, split}); });
+  Dispatch(IndexTypes{}, indices.dtype(), [&]<class T>() {
+    FindBlocks(k, blocks, NumElements(dims), FindOnAxis<T>{indices.data<T>(), n, split});
+  });
   return blocks;
 }
 
@@ -139,7 +144,8 @@ inline Blocks BlocksOfElements(KernelContext& k, const Dims& dims, const Tensor&
   strides[size_t(axis)] = 0;
   const auto others = Offsets<1>::WithStrides(indices.dims(), {strides});
   Dispatch(IndexTypes{}, indices.dtype(), [&]<class T>() {
-    FindBlocks(k, blocks, FindElement<T>{indices.data<T>(), others, dims[size_t(axis)], stride});
+    FindBlocks(k, blocks, NumElements(dims),
+               FindElement<T>{indices.data<T>(), others, dims[size_t(axis)], stride});
   });
   return blocks;
 }
@@ -166,7 +172,7 @@ inline Blocks BlocksOfTuples(KernelContext& k, const Dims& dims, const Tensor& i
       find.extents[c] = dims[shared + c];
       find.strides[c] = strides[shared + c];
     }
-    FindBlocks(k, blocks, find);
+    FindBlocks(k, blocks, NumElements(dims), find);
   });
   return blocks;
 }

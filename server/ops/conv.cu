@@ -1,7 +1,9 @@
-// Convolutions as matrix products over unfolded inputs.
+// Convolutions through cuDNN or, where it has nothing for one, as matrix products over unfolded
+// inputs.
 #include <algorithm>
 
 #include "backend/cuda/blas.h"
+#include "backend/cuda/convolution.h"
 #include "backend/cuda/launch.h"
 #include "ops/conv_loops.h"
 #include "ops/cuda_kernel.h"
@@ -58,11 +60,9 @@ struct Fold {
     const int64_t n = i / w.in_size() / from.channels;
     const Point input = Sliding::Split(i % w.in_size(), w.in);
     T sum = 0;
-    for (int64_t tap = 0; tap < w.taps(); ++tap) {
-      const int64_t column = w.OutputOver(input, Sliding::Split(tap, w.kernel));
-      if (column < 0) continue;
+    w.ForOutputsOver(input, [&](int64_t column, int64_t tap) {
       sum += columns[n * from.image + (channel * w.taps() + tap) * from.row_step + column];
-    }
+    });
     x[n * x_image + channel * w.in_size() + i % w.in_size()] = sum;
   }
 };
@@ -95,6 +95,10 @@ class Conv {
 
   void Forward(const T* x, const T* w, const T* bias, T* y) {
     if (rows_ == 0) return Clear(y, p_.batch * y_image_, bias);
+    if (ByDnn(Convolution::Makes::kY, x, w, y)) {
+      if (bias != nullptr) AddTo(y, bias);
+      return;
+    }
     const BufferPtr memory = Scratch(rows_ * size_ * images_);
     T* const columns = static_cast<T*>(memory->data());
     const Unfolded unfolded{window_, p_.in_channels, rows_ * size_, size_};
@@ -117,6 +121,7 @@ class Conv {
     if (p_.out_channels == 0 || size_ == 0 || rows_ == 0) {
       return Clear(dx, p_.batch * x_image_, nullptr);
     }
+    if (ByDnn(Convolution::Makes::kX, dx, w, dy)) return;
     const BufferPtr memory = Scratch(rows_ * size_ * images_);
     T* const columns = static_cast<T*>(memory->data());
     const Unfolded unfolded{window_, p_.in_channels, rows_ * size_, size_};
@@ -140,6 +145,7 @@ class Conv {
     if (p_.batch == 0 || size_ == 0) {
       return Clear(dw, p_.groups * p_.out_channels * rows_, nullptr);
     }
+    if (ByDnn(Convolution::Makes::kW, x, dw, dy)) return;
     const BufferPtr memory = Scratch((rows_ + p_.out_channels) * size_ * images_);
     T* const columns = static_cast<T*>(memory->data());
     T* const rows_of_dy = columns + rows_ * size_ * images_;
@@ -161,6 +167,15 @@ class Conv {
   }
 
  private:
+  // False: not done. Which of the arrays is written, `makes` says.
+  bool ByDnn(Convolution::Makes makes, const T* x, const T* w, const T* y) const {
+    const Geometry& g = p_.geometry;
+    const Convolution convolution{makes,          DTypeOf<T>(),    p_.batch, p_.groups,
+                                  p_.in_channels, p_.out_channels, g.in,     g.kernel,
+                                  g.stride,       g.dilation,      g.begin,  g.out};
+    return Convolve(stream_, convolution,
+                    {const_cast<T*>(x), const_cast<T*>(w), const_cast<T*>(y)});
+  }
   BufferPtr Scratch(int64_t elements) {
     return stream_.Allocate(static_cast<size_t>(elements) * sizeof(T));
   }

@@ -16,6 +16,7 @@ struct KernelRow {
   std::string_view name;
   int since;
   Kernel kernel;
+  KernelTraits traits = {};
 };
 
 // Of all .cu files that were linked: before the library is opened, nothing is done with them.
@@ -25,7 +26,7 @@ inline std::vector<KernelRow>& KernelRows() {
 }
 
 // GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSum", 1, kernel) at namespace scope: of the row with that
-// domain, name and `since`.
+// domain, name and `since`. KernelTraits may follow.
 #define GRADWIRE_CUDA_KERNEL(domain, name, since, ...)                 \
   [[maybe_unused]] const bool GRADWIRE_CONCAT(kCudaRow, __COUNTER__) = \
       (::gradwire::cuda::KernelRows().push_back({domain, name, since, __VA_ARGS__}), true)

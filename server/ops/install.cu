@@ -6,7 +6,7 @@ namespace gradwire::cuda {
 void InstallKernels() {
   for (const KernelRow& row : KernelRows()) {
     if (!Registry::Global().AddKernel(row.domain, row.name, row.since, DeviceType::kCuda,
-                                      row.kernel)) {
+                                      row.kernel, row.traits)) {
       throw Error(reason::kInternal,
                   "a CUDA kernel for " + std::string(row.name) + ", which has no such row");
     }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <span>
 
 #include "backend/cuda/launch.h"
@@ -117,27 +118,65 @@ struct RowGrad {
   }
 };
 
-// Of one column: what comes to its scale and its bias.
+// What comes to a column's scale and its bias.
+struct ColumnSums {
+  double scale;
+  double bias;
+};
+
+// Of each column `parts` sums, by a thread each: neighbours read what lies beside.
+template <class T>
+struct SumColumns {
+  Saved<T> saved;
+  int64_t parts;
+  ColumnSums* sums;
+
+  GRADWIRE_FN void operator()(int64_t i) const {
+    const int64_t column = i % saved.length;
+    const int64_t part = i / saved.length;
+    ColumnSums sum{0, 0};
+    for (int64_t row = part; row < saved.rows; row += parts) {
+      sum.scale += saved.Dy(row, column) * saved.Unit(row, column);
+      sum.bias += saved.Dy(row, column);
+    }
+    sums[column * parts + part] = sum;
+  }
+};
+
 template <class T>
 struct ColumnGrad {
-  Saved<T> saved;
+  const ColumnSums* sums;
+  int64_t parts;
   T* dscale;
   T* dbias;
 
-  GRADWIRE_DEVICE void operator()(const Team& team, int64_t i) const {
+  GRADWIRE_DEVICE void operator()(const Team& team, int64_t column) const {
     double scale = 0;
     double bias = 0;
-    for (int64_t row = team.rank(); row < saved.rows; row += team.size()) {
-      scale += saved.Dy(row, i) * saved.Unit(row, i);
-      bias += saved.Dy(row, i);
+    for (int64_t part = team.rank(); part < parts; part += team.size()) {
+      scale += sums[column * parts + part].scale;
+      bias += sums[column * parts + part].bias;
     }
     scale = team.Combine(scale, Add());
     bias = team.Combine(bias, Add());
     if (team.rank() != 0) return;
-    dscale[i] = static_cast<T>(scale);
-    dbias[i] = static_cast<T>(bias);
+    dscale[column] = static_cast<T>(scale);
+    dbias[column] = static_cast<T>(bias);
   }
 };
+
+template <class T>
+void SumOverRows(KernelContext& k, const Saved<T>& saved) {
+  constexpr int64_t kManyThreads = 1 << 18;
+  constexpr int64_t kFew = 16;  // rows that are not worth a second thread
+  const int64_t wanted = kManyThreads / std::max<int64_t>(1, saved.length);
+  const int64_t parts = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, saved.rows / kFew));
+  const BufferPtr memory =
+      k.Scratch(static_cast<size_t>(saved.length * parts) * sizeof(ColumnSums));
+  auto* const sums = static_cast<ColumnSums*>(memory->data());
+  ForEach(k.stream(), saved.length * parts, SumColumns<T>{saved, parts, sums});
+  ForRows(k.stream(), saved.length, parts, ColumnGrad<T>{sums, parts, k.out<T>(1), k.out<T>(2)});
+}
 
 void LayerNormGradKernel(KernelContext& k) {
   const Extents e = ExtentsOf(k.input(0).dims(), k.attributes());
@@ -146,9 +185,7 @@ void LayerNormGradKernel(KernelContext& k) {
     ForRows(k.stream(), e.rows, e.length,
             RowGrad<T>{saved, k.attributes().Int("center") != 0, k.has(4) ? k.in<T>(4) : nullptr,
                        k.out<T>(0)});
-    if (k.num_outputs() > 1) {
-      ForRows(k.stream(), e.length, e.rows, ColumnGrad<T>{saved, k.out<T>(1), k.out<T>(2)});
-    }
+    if (k.num_outputs() > 1) SumOverRows(k, saved);
   });
 }
 

@@ -26,7 +26,7 @@ struct LookUp {
 
   GRADWIRE_FN void operator()(int64_t i) const {
     const bool counts = rule.Counts(labels[i]);
-    checked[i] = counts ? labels[i] : T(0);
+    checked[i] = counts && rule(labels[i]) ? labels[i] : T(0);
     counted[i] = counts;
   }
 };
@@ -36,8 +36,9 @@ void Labels(KernelContext& k) {
   const IsLabel rule{k.attributes().Int("classes"), k.attributes().Has("ignore_index"),
                      k.attributes().Int("ignore_index", 0)};
   const int64_t n = k.input(0).numel();
-  const Bad bad = FindBad(k, k.in<T>(0), n, rule);
-  if (bad.position != 0) RefuseLabel(bad.value, bad.position - 1, rule.classes);
+  CheckValues(k, k.in<T>(0), n, rule, [classes = rule.classes](const Bad& bad) {
+    RefuseLabel(bad.value, bad.position - 1, classes);
+  });
   ForEach(k.stream(), n, LookUp<T>{k.in<T>(0), rule, k.out<T>(0), k.out<bool>(1)});
 }
 

@@ -204,7 +204,7 @@ Values DecomposeMatMul(const OpCall& call) {
   return {Reshape(y, dims)};
 }
 
-// y = alpha a b + beta c.
+// y = alpha a b + beta c. 16-bit floats are rounded once.
 Values DecomposeGemm(const OpCall& call) {
   for (const size_t i : {0, 1}) {
     if (call.rank(i) == 2) continue;
@@ -216,10 +216,19 @@ Values DecomposeGemm(const OpCall& call) {
   const double alpha = call.attributes().Float("alpha", 1.0);
   const double beta = call.attributes().Float("beta", 1.0);
   Value c = call.input(2);
-  if (c && beta != 1.0) c = c * beta;
   const int64_t columns = call.dims(1)[trans_b ? 0 : 1];
   const bool is_bias = c && alpha == 1.0 && c.numel() == columns && c.rank() > 0 && c.rank() <= 2 &&
                        c.dims().back() == columns;
+  const bool is_one_product = beta == 1.0 && is_bias;
+  if (kHalves.Contains(call.dtype(0)) && !is_one_product && (c || alpha != 1.0)) {
+    Values wide;
+    for (size_t i = 0; i < 3; ++i) {
+      const Value input = call.input(i);
+      wide.push_back(input ? Cast(input, DType::kFloat32) : input);
+    }
+    return {Cast(Call("Gemm", wide, call.attributes()), call.dtype(0))};
+  }
+  if (c && beta != 1.0) c = c * beta;
   if (is_bias) {
     return {Call("gradwire::MatMul", {call.input(0), call.input(1), Reshape(c, {columns})},
                  {{"trans_a", int64_t{trans_a}}, {"trans_b", int64_t{trans_b}}})};
@@ -245,23 +254,26 @@ GRADWIRE_OP({.name = "MatMul",
              .saves = {.inputs = 0b11},
              .packs = 1});
 GRADWIRE_FLOPS("gradwire", "MatMul", MatMulFlops);
-GRADWIRE_OP({.name = "MatMul", .inputs = 2, .types = kProductTypes, .decompose = DecomposeMatMul});
+GRADWIRE_OP({.name = "MatMul",
+             .inputs = 2,
+             .types = kProductTypes | kHalves,
+             .decompose = DecomposeMatMul});
 
 GRADWIRE_OP({.name = "Gemm",
              .inputs = 3,
-             .types = kProductTypes,
+             .types = kProductTypes | kHalves,
              .attributes = {"alpha", "beta", "transA", "transB", "broadcast"},
              .decompose = DecomposeGemm});
 GRADWIRE_OP({.name = "Gemm",
              .since = 7,
              .inputs = 3,
-             .types = kProductTypes,
+             .types = kProductTypes | kHalves,
              .attributes = {"alpha", "beta", "transA", "transB"},
              .decompose = DecomposeGemm});
 GRADWIRE_OP({.name = "Gemm",
              .since = 11,
              .inputs = {2, 3},
-             .types = kProductTypes,
+             .types = kProductTypes | kHalves,
              .attributes = {"alpha", "beta", "transA", "transB"},
              .decompose = DecomposeGemm});
 

@@ -5,11 +5,22 @@
 #include "ops/cuda_kernel.h"
 #include "ops/functors.h"
 #include "ops/matmul.h"
+#include "ops/unary_functors.h"
 
 namespace gradwire::cuda {
 namespace {
 
-// Of types that cuBLAS does not multiply, and of no columns: one thread an element.
+// What cuBLAS multiplies.
+template <class T>
+constexpr bool kIsFloat = (kFloats | kHalves).Contains(DTypeOf<T>());
+// Of those, what it has epilogues for.
+constexpr DTypeSet kFused = DTypeSet(DType::kFloat32) | kHalves;
+
+Epilogue EpilogueOf(const Attributes& attributes) {
+  return static_cast<Epilogue>(attributes.Int("epilogue", 0));
+}
+
+// Integers, and empty sums: one thread an element.
 template <class T>
 struct Dot {
   const T* a;
@@ -19,14 +30,19 @@ struct Dot {
   int64_t n, k;
   int64_t a_row, a_column, b_row, b_column;
   int64_t rows;  // of a matrix
+  Epilogue epilogue;
 
   GRADWIRE_FN void operator()(int64_t i) const {
     const int64_t column = i % n;
     const int64_t row = i / n % rows;
-    fn::Wrapping<T> sum = bias != nullptr ? bias[column] : T(0);
+    using Sum = std::conditional_t<std::is_integral_v<T>, fn::Wrapping<T>, double>;
+    Sum sum = bias != nullptr ? Sum(bias[column]) : Sum(0);
     for (int64_t j = 0; j < k; ++j) {
-      sum += fn::Wrapping<T>(a[row * a_row + j * a_column]) *
-             fn::Wrapping<T>(b[j * b_row + column * b_column]);
+      sum += Sum(a[row * a_row + j * a_column]) * Sum(b[j * b_row + column * b_column]);
+    }
+    if constexpr (!std::is_integral_v<T>) {
+      if (epilogue == Epilogue::kRelu) sum = fn::Relu()(sum);
+      if (epilogue == Epilogue::kGelu) sum = fn::GeluTanh()(sum);
     }
     c[i] = static_cast<T>(sum);
   }
@@ -77,9 +93,9 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
   const T* b = context.in<T>(1) + run.b * p.k * p.n;
   const T* bias = context.has(2) ? context.in<T>(2) : nullptr;
   T* const c = context.out<T>(0) + run.first * p.m * p.n;
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (kIsFloat<T>) {
     if (p.k != 0) {
-      const bool fused = std::is_same_v<T, float>;
+      constexpr bool kAddsBias = kFused.Contains(DTypeOf<T>());
       Multiply(context.stream(), {.dtype = DTypeOf<T>(),
                                   .m = p.m,
                                   .n = p.n,
@@ -93,18 +109,21 @@ void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run)
                                   .a_step = run.a_step * p.m * p.k,
                                   .b_step = run.b_step * p.k * p.n,
                                   .c_step = p.m * p.n,
-                                  .bias = fused ? bias : nullptr});
-      if (bias != nullptr && !fused) {
+                                  .bias = kAddsBias ? bias : nullptr,
+                                  .epilogue = EpilogueOf(context.attributes())});
+      if constexpr (!kAddsBias) {
+        if (bias == nullptr) return;
         ForEach(context.stream(), run.count * p.m * p.n, AddBias<T>{bias, c, p.n});
       }
       return;
     }
   }
   for (int64_t i = 0; i < run.count; ++i) {
-    ForEach(context.stream(), p.m * p.n,
-            Dot<T>{a + i * run.a_step * p.m * p.k, b + i * run.b_step * p.k * p.n, bias,
-                   c + i * p.m * p.n, p.n, p.k, p.trans_a ? 1 : p.k, p.trans_a ? p.m : 1,
-                   p.trans_b ? 1 : p.n, p.trans_b ? p.k : 1, p.m});
+    ForEach(
+        context.stream(), p.m * p.n,
+        Dot<T>{a + i * run.a_step * p.m * p.k, b + i * run.b_step * p.k * p.n, bias,
+               c + i * p.m * p.n, p.n, p.k, p.trans_a ? 1 : p.k, p.trans_a ? p.m : 1,
+               p.trans_b ? 1 : p.n, p.trans_b ? p.k : 1, p.m, EpilogueOf(context.attributes())});
   }
 }
 
@@ -115,13 +134,14 @@ void MatMulKernel(KernelContext& context) {
   problem.Fold();
   const std::vector<Run> runs = RunsOf(MatMulProblem::Places(problem.a_batch, problem.batch),
                                        MatMulProblem::Places(problem.b_batch, problem.batch));
-  using Types = TypeList<float, double, int32_t, int64_t, uint32_t, uint64_t>;
+  using Types = TypeList<float, double, Float16, BFloat16, int32_t, int64_t, uint32_t, uint64_t>;
   Dispatch(Types{}, context.output(0).dtype(), [&]<class T>() {
     for (const Run& run : runs) MultiplyRun<T>(context, problem, run);
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel,
+                     KernelTraits{.halves = true, .epilogues = kFused});
 
 }  // namespace
 }  // namespace gradwire::cuda

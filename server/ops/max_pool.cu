@@ -25,14 +25,12 @@ struct MaxUnderWindow {
     T best = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
                                                   : std::numeric_limits<T>::lowest();
     int64_t position = -1;
-    for (int64_t tap = 0; tap < w.taps(); ++tap) {
-      const int64_t at = w.InputUnder(output, Sliding::Split(tap, w.kernel));
-      if (at < 0) continue;
+    w.ForInputsUnder(output, [&](int64_t at, int64_t) {
       const T value = x[base + at];
-      if (position >= 0 && !IsAbove(value, best)) continue;
+      if (position >= 0 && !IsAbove(value, best)) return;
       best = value;
       position = base + at;
-    }
+    });
     y[i] = best;
     if (positions != nullptr) positions[i] = position;
   }

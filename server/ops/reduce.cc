@@ -37,7 +37,6 @@ void ReduceAs(KernelContext& context) {
   }
 }
 
-using ArithmeticTypes = TypeList<float, double, int32_t, int64_t, uint32_t, uint64_t>;
 constexpr DTypeSet kArithmetic =
     kFloats | (DType::kInt32 | DType::kInt64) | (DType::kUint32 | DType::kUint64);
 
@@ -47,14 +46,9 @@ void ArithmeticKernel(KernelContext& context) {
            [&]<class T>() { ReduceAs<R, T>(context); });
 }
 
-// Bools are compared as the bytes 0 and 1.
 template <template <class> class R>
 void ExtremeKernel(KernelContext& context) {
-  if (context.input(0).dtype() == DType::kBool) {
-    ReduceAs<R, uint8_t>(context);
-    return;
-  }
-  Dispatch(NumberTypes{}, context.input(0).dtype(), [&]<class T>() { ReduceAs<R, T>(context); });
+  DispatchCompared(context.input(0).dtype(), [&]<class T>() { ReduceAs<R, T>(context); });
 }
 
 Dims AxesOf(const VjpCall& call) {

@@ -1,4 +1,4 @@
-#include <vector>
+#include <algorithm>
 
 #include "backend/cuda/launch.h"
 #include "ops/cuda_kernel.h"
@@ -35,20 +35,22 @@ struct Reduction {
   }
 };
 
+template <class R>
+struct MergePassed {
+  using Acc = typename R::Acc;
+  GRADWIRE_FN Passed<Acc> operator()(Passed<Acc> a, Passed<Acc> b) const {
+    return R::Merge(static_cast<Acc>(a), static_cast<Acc>(b));
+  }
+};
+
 template <class R, class In>
 struct ByTeam {
   Reduction<R, In> reduction;
 
-  struct Merge {
-    using Acc = typename R::Acc;
-    GRADWIRE_FN Passed<Acc> operator()(Passed<Acc> a, Passed<Acc> b) const {
-      return R::Merge(static_cast<Acc>(a), static_cast<Acc>(b));
-    }
-  };
   GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
     using Acc = typename R::Acc;
     const Acc mine = reduction.Sum(row, team.rank(), team.size());
-    const auto all = static_cast<Acc>(team.Combine(Passed<Acc>(mine), Merge()));
+    const auto all = static_cast<Acc>(team.Combine(Passed<Acc>(mine), MergePassed<R>()));
     if (team.rank() == 0) reduction.out[row] = R::Finish(all, reduction.reduced);
   }
 };
@@ -62,9 +64,66 @@ struct ByThread {
   }
 };
 
-// Rows that neighbour in memory and fill the GPU go to one thread each: its neighbours read what
-// lies beside.
+// Of each row `parts` accumulators, by a thread each. Neighbours read what lies beside: in a row,
+// or across rows.
+template <class R, class In>
+struct ByParts {
+  Reduction<R, In> reduction;
+  int64_t rows;
+  int64_t parts;
+  bool across;
+  typename R::Acc* sums;
+
+  GRADWIRE_FN void operator()(int64_t i) const {
+    const int64_t row = across ? i % rows : i / parts;
+    const int64_t part = across ? i / rows : i % parts;
+    sums[row * parts + part] = reduction.Sum(row, part, parts);
+  }
+};
+
+template <class R>
+struct MergeParts {
+  const typename R::Acc* sums;
+  int64_t parts;
+  int64_t reduced;
+  typename R::Out* out;
+
+  GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
+    using Acc = typename R::Acc;
+    Acc mine = R::kFirst;
+    for (int64_t part = team.rank(); part < parts; part += team.size()) {
+      mine = R::Merge(mine, sums[row * parts + part]);
+    }
+    const auto all = static_cast<Acc>(team.Combine(Passed<Acc>(mine), MergePassed<R>()));
+    if (team.rank() == 0) out[row] = R::Finish(all, reduced);
+  }
+};
+
+// Rows that fill the GPU with a thread, or a team, for each.
 constexpr int64_t kManyRows = 1 << 14;
+constexpr int64_t kManyTeams = 1 << 10;
+constexpr int64_t kManyThreads = 1 << 18;
+constexpr int64_t kFew = 16;  // elements that are not worth a second thread
+constexpr int64_t kOneTeam = 1 << 12;
+
+template <class R, class In>
+void ReduceRows(KernelContext& context, const Reduction<R, In>& reduction, int64_t rows,
+                bool across) {
+  Stream& stream = context.stream();
+  if (reduction.reduced <= kFew || (across && rows >= kManyRows)) {
+    return ForEach(stream, rows, ByThread<R, In>{reduction});
+  }
+  if (!across && (rows >= kManyTeams || reduction.reduced <= kOneTeam)) {
+    return ForRows(stream, rows, reduction.reduced, ByTeam<R, In>{reduction});
+  }
+  const int64_t parts =
+      std::clamp<int64_t>(kManyThreads / std::max<int64_t>(1, rows), 1, reduction.reduced / kFew);
+  using Acc = typename R::Acc;
+  const BufferPtr memory = context.Scratch(static_cast<size_t>(rows * parts) * sizeof(Acc));
+  auto* const sums = static_cast<Acc*>(memory->data());
+  ForEach(stream, rows * parts, ByParts<R, In>{reduction, rows, parts, across, sums});
+  ForRows(stream, rows, parts, MergeParts<R>{sums, parts, reduction.reduced, reduction.out});
+}
 
 template <template <class> class R, class T>
 void ReduceAs(KernelContext& context) {
@@ -77,21 +136,12 @@ void ReduceAs(KernelContext& context) {
     (is_reduced ? reduced : kept).push_back(dims[d]);
     (is_reduced ? reduced_strides : kept_strides).push_back(strides[d]);
   }
-  const int64_t rows = context.output(0).numel();
   const Reduction<R<T>, T> reduction{context.in<T>(0), context.out<T>(0), NumElements(reduced),
                                      Offsets<1>::WithStrides(kept, {kept_strides}),
                                      Offsets<1>::WithStrides(reduced, {reduced_strides})};
-  const bool few = reduction.reduced <= 16;
-  const bool side_by_side =
-      !kept.empty() && (axes.empty() || axes.back() + 1 < int64_t(dims.size()));
-  if (few || (side_by_side && rows >= kManyRows)) {
-    ForEach(context.stream(), rows, ByThread<R<T>, T>{reduction});
-  } else {
-    ForRows(context.stream(), rows, reduction.reduced, ByTeam<R<T>, T>{reduction});
-  }
+  const bool across = !kept.empty() && (axes.empty() || axes.back() + 1 < int64_t(dims.size()));
+  ReduceRows(context, reduction, context.output(0).numel(), across);
 }
-
-using ArithmeticTypes = TypeList<float, double, int32_t, int64_t, uint32_t, uint64_t>;
 
 template <template <class> class R>
 void ArithmeticKernel(KernelContext& context) {
@@ -99,14 +149,9 @@ void ArithmeticKernel(KernelContext& context) {
            [&]<class T>() { ReduceAs<R, T>(context); });
 }
 
-// Bools are compared as the bytes 0 and 1.
 template <template <class> class R>
 void ExtremeKernel(KernelContext& context) {
-  if (context.input(0).dtype() == DType::kBool) {
-    ReduceAs<R, uint8_t>(context);
-    return;
-  }
-  Dispatch(NumberTypes{}, context.input(0).dtype(), [&]<class T>() { ReduceAs<R, T>(context); });
+  DispatchCompared(context.input(0).dtype(), [&]<class T>() { ReduceAs<R, T>(context); });
 }
 
 GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSum", 1, ArithmeticKernel<SumOf>);

@@ -8,9 +8,20 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/dtype.h"
 #include "ops/real_math.h"
 
 namespace gradwire {
+
+// What is added and multiplied.
+using ArithmeticTypes = TypeList<float, double, int32_t, int64_t, uint32_t, uint64_t>;
+
+// Dispatch of what is compared: bools as the bytes 0 and 1.
+template <class F>
+void DispatchCompared(DType dtype, F&& f) {
+  if (dtype == DType::kBool) return f.template operator()<uint8_t>();
+  Dispatch(NumberTypes{}, dtype, f);
+}
 
 // Accumulators: floating sums in double; integers modulo 2^64, cut to their type at the end, so
 // that they wrap as NumPy's do.

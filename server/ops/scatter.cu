@@ -1,5 +1,6 @@
 // Scatters combine updates in order, as on the CPU, so that a result is the same each time: blocks
-// are sorted by where they go, and one thread goes through those of one place.
+// are sorted by where they go, and one thread goes through those of one place. Where sums may be
+// taken in any order, each update is added as it comes.
 #include "backend/cuda/sort.h"
 #include "ops/blocks.cuh"
 #include "ops/box.h"
@@ -94,8 +95,27 @@ void ScatterBy(KernelContext& k, const Blocks& blocks, const Sorted& sorted,
   }
 }
 
+template <class T>
+struct AddUpdates {
+  const int64_t* offsets;
+  int64_t size;
+  const T* updates;
+  T* to;
+
+  GRADWIRE_DEVICE void operator()(int64_t i) const {
+    AddAtomically(to + offsets[i / size] + i % size, updates[i]);
+  }
+};
+
 void Scatter(KernelContext& k, const Blocks& blocks, gradwire::Reduction how) {
   if (blocks.count == 0 || blocks.size == 0) return;
+  if (how == gradwire::Reduction::kAdd && kFloats.Contains(k.output(0).dtype()) &&
+      k.stream().math_mode().nondeterministic) {
+    return Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
+      ForEach(k.stream(), blocks.count * blocks.size,
+              AddUpdates<T>{blocks.offsets, blocks.size, k.in<T>(0), k.out<T>(0)});
+    });
+  }
   const Sorted sorted = Sort(k, blocks);
   if (k.output(0).dtype() == DType::kBool) {
     if (how != gradwire::Reduction::kNone) {

@@ -52,14 +52,15 @@ Values GeluGradVjp(const VjpCall& call) {
 }
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2 u), with u = sqrt(2 / pi) (x + 0.044715 x^3).
-Value GeluTanh(const Value& x) {
+Values DecomposeGeluTanh(const OpCall& call) {
+  const Value x = call.input(0);
   const double scale = 2.0 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
-  return x * Sigmoid(x * (Square(x) * (0.044715 * scale) + scale));
+  return {x * Sigmoid(x * (Square(x) * (0.044715 * scale) + scale))};
 }
 
 Values GeluDecompose(const OpCall& call) {
   const std::string approximate = call.attributes().String("approximate", "none");
-  if (approximate == "tanh") return {GeluTanh(call.input(0))};
+  if (approximate == "tanh") return {Call("gradwire::GeluTanh", {call.input(0)})};
   if (approximate == "none") return {Call("gradwire::GeluErf", {call.input(0)})};
   throw Error(reason::kInvalidArgument,
               fmt::format("approximate is '{}', expected none or tanh", approximate));
@@ -97,6 +98,11 @@ GRADWIRE_OP(Elementwise<UnaryLoop<fn::Gelu, FloatTypes>>({.name = "GeluErf",
                                                           .infer = SameAsInput,
                                                           .vjp = GeluErfVjp,
                                                           .saves = kSaveInputs}));
+GRADWIRE_OP(Elementwise<UnaryLoop<fn::GeluTanh, FloatTypes>>({.name = "GeluTanh",
+                                                              .domain = "gradwire",
+                                                              .infer = SameAsInput,
+                                                              .decompose = DecomposeGeluTanh,
+                                                              .epilogue = Epilogue::kGelu}));
 GRADWIRE_OP(GradRow<fn::GeluGrad>("GeluGrad", GeluGradVjp));
 GRADWIRE_OP(
     {.name = "Gelu", .since = 20, .attributes = {"approximate"}, .decompose = GeluDecompose});

@@ -11,6 +11,7 @@ GRADWIRE_CUDA_KERNEL("", "Sigmoid", 1, UnaryKernel<fn::Sigmoid, FloatTypes>);
 GRADWIRE_CUDA_KERNEL("gradwire", "SigmoidGrad", 1, BinaryKernel<fn::SigmoidGrad, FloatTypes>);
 GRADWIRE_CUDA_KERNEL("", "Softplus", 1, UnaryKernel<fn::Softplus, FloatTypes>);
 GRADWIRE_CUDA_KERNEL("gradwire", "GeluErf", 1, UnaryKernel<fn::Gelu, FloatTypes>);
+GRADWIRE_CUDA_KERNEL("gradwire", "GeluTanh", 1, UnaryKernel<fn::GeluTanh, FloatTypes>);
 GRADWIRE_CUDA_KERNEL("gradwire", "GeluGrad", 1, BinaryKernel<fn::GeluGrad, FloatTypes>);
 
 }  // namespace

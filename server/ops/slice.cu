@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "backend/cuda/launch.h"
 #include "core/strided.h"
 #include "ops/cuda_kernel.h"
@@ -26,7 +28,7 @@ struct Reverse {
     const int64_t rest = i % inner;
     const int64_t batch = i / batch_stride % batches;
     const int64_t time = i / time_stride % times;
-    const int64_t length = lengths[batch];
+    const int64_t length = std::clamp<int64_t>(lengths[batch], 0, times);
     const int64_t from = time < length ? length - 1 - time : time;
     y[i] = x[batch * batch_stride + from * time_stride + rest];
   }
@@ -38,8 +40,8 @@ void ReverseSequenceKernel(KernelContext& k) {
   const size_t time = 1 - batch;
   const Dims strides = Strides(dims);
   const int64_t* const lengths = k.in<int64_t>(1);
-  const Bad bad = FindBad(k, lengths, dims[batch], IsLength{dims[time]});
-  if (bad.position != 0) RefuseLength(bad.value, dims[time]);
+  CheckValues(k, lengths, dims[batch], IsLength{dims[time]},
+              [extent = dims[time]](const Bad& bad) { RefuseLength(bad.value, extent); });
   DispatchWidth(k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), k.input(0).numel(),
             Reverse<T>{k.in<T>(0), lengths, k.out<T>(0), dims[batch], strides[batch], dims[time],

@@ -55,6 +55,22 @@ struct Sliding {
     }
     return index;
   }
+  // f(place of the input, tap) for each tap of an output that is not in the padding.
+  template <class F>
+  GRADWIRE_FN void ForInputsUnder(const Point& output, const F& f) const {
+    for (int64_t tap = 0; tap < taps(); ++tap) {
+      const int64_t at = InputUnder(output, Split(tap, kernel));
+      if (at >= 0) f(at, tap);
+    }
+  }
+  // f(place of the output, tap) for each tap that is over an input.
+  template <class F>
+  GRADWIRE_FN void ForOutputsOver(const Point& input, const F& f) const {
+    for (int64_t tap = 0; tap < taps(); ++tap) {
+      const int64_t at = OutputOver(input, Split(tap, kernel));
+      if (at >= 0) f(at, tap);
+    }
+  }
 };
 
 }  // namespace gradwire::cuda

@@ -21,14 +21,16 @@ struct Taps {
   int64_t index_stride;
   int64_t weight_stride;
 
-  // Of tap i of all n p k, the row of x, and where its weight is.
+  // Of tap i of all n p k, the row of x, and where its weight is. An index that names no row stands
+  // for the first.
   GRADWIRE_FN int64_t Row(int64_t i) const {
-    return i / (p * k) * m + index[i / (p * k) * index_stride + i % (p * k)];
+    const int64_t row = index[i / (p * k) * index_stride + i % (p * k)];
+    return i / (p * k) * m + (IsRow{m}(row) ? row : 0);
   }
   GRADWIRE_FN int64_t Weight(int64_t i) const { return i / (p * k) * weight_stride + i % (p * k); }
 };
 
-// Throws INVALID_ARGUMENT unless each index names a row of x.
+// Refuses an index that names no row of x: at once where x has none.
 Taps TapsOf(KernelContext& context, const Dims& x, const Dims& weight) {
   const Tensor& index = context.input(1);
   const int64_t p = index.dims()[1];
@@ -42,8 +44,9 @@ Taps TapsOf(KernelContext& context, const Dims& x, const Dims& weight) {
                   index.dims()[0] == 1 ? 0 : p * k,
                   weight[0] == 1 ? 0 : p * k};
   const int64_t count = taps.n > 0 ? index.numel() : 0;
-  const Bad bad = FindBad(context, taps.index, count, IsRow{taps.m});
-  if (bad.position != 0) RefuseTap(bad.value, taps.m);
+  CheckValues(
+      context, taps.index, count, IsRow{taps.m},
+      [m = taps.m](const Bad& bad) { RefuseTap(bad.value, m); }, /*at_once=*/taps.m == 0);
   return taps;
 }
 

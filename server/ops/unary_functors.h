@@ -77,6 +77,9 @@ GRADWIRE_SLOW_UNARY(Tanh, math::Tanh(x));
 GRADWIRE_SLOW_UNARY(Sigmoid, T(1) / (T(1) + math::Exp(-x)));
 GRADWIRE_SLOW_UNARY(Softplus, (x > 0 ? x : T(0)) + math::Log1p(math::Exp(-std::fabs(x))));
 GRADWIRE_SLOW_UNARY(Gelu, T(0.5) * x * (T(1) + math::Erf(x * T(0.70710678118654752440))));
+// x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).
+GRADWIRE_SLOW_UNARY(GeluTanh, x / (T(1) + math::Exp(-x * (x * x * T(0.07135481627260026) +
+                                                          T(1.595769121605731)))));
 GRADWIRE_UNARY(Relu, x < 0 ? T(0) : x);  // NaN stays NaN
 GRADWIRE_UNARY(Not, !x);
 GRADWIRE_UNARY(BitwiseNot, static_cast<T>(~x));

@@ -127,6 +127,9 @@ void Service::OpenSession(const Call& call, const v1::OpenSessionRequest& reques
   OpenRequest open{request.device(), DecodeDuration(request.lease()), request.max_bytes(),
                    std::nullopt, request.session_id()};
   if (request.has_seed()) open.seed = request.seed();
+  open.math_mode = {.tf32 = request.allow_tf32(),
+                    .half_sums = request.allow_half_sums(),
+                    .nondeterministic = request.allow_nondeterministic()};
   const std::shared_ptr<Session> session = access_.Open(call.context(), open);
   response->set_session_id(session->id());
   EncodeDuration(session->lease(), response->mutable_lease());

@@ -71,6 +71,7 @@ struct CachedCommand {
   std::vector<Binding> bindings;
   // Arrays of the answer by the names that the client knows, and the answer without them.
   std::vector<std::pair<std::string, int>> fetched;
+  std::vector<int> announced;
   std::string answer;
 };
 using CachedCommandPtr = std::shared_ptr<const CachedCommand>;

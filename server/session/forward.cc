@@ -112,7 +112,7 @@ ForwardResult Transaction::Forward(ForwardArgs args) {
     result.fetched.emplace_back(name, result_of(name));
     Target(result.fetched.back().second);
   }
-  for (const std::string& name : args.announce) Target(result_of(name));
+  for (const std::string& name : args.announce) Announce(result_of(name));
   for (const std::string& name : args.outputs) {
     const Item item = result_of(name);
     const std::string& bound = BoundName(args.bindings, name);

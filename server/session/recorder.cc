@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "autograd/backward.h"
 #include "backend/on_host.h"
+#include "exec/epilogue.h"
 #include "exec/fusion.h"
 #include "exec/relayout.h"
 
@@ -186,6 +187,9 @@ void Recorder::Before(const Schedule& schedule, const Changes& changes,
   for (const auto& [name, value] : fetched_) {
     command_->fetched.emplace_back(name, builder.Keep(value.slot()));
   }
+  for (const Value& value : announced_) {
+    command_->announced.push_back(builder.Keep(value.slot()));
+  }
   Number(builder, EachOnce(drawn), stream);
   command_->plan = builder.Build();
 }
@@ -221,7 +225,7 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
   if (!possible_) return nullptr;
   if (options_.channels_last) command_->plan = PutChannelsLast(command_->plan);
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (options_.fuse) command_->plan = Fuse(std::move(command_->plan));
+  if (options_.fuse) command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)));
   return std::move(command_);
 }
 

@@ -39,6 +39,8 @@ class Recorder {
 
   // What is to be answered, once all verbs are traced.
   void Answer(std::vector<std::pair<std::string, Value>> fetched, std::string answer);
+  // What will be fetched soon.
+  void Announce(std::vector<Value> announced) { announced_ = std::move(announced); }
   // Before the traced nodes run: `changes` are the session's, `drawn` the seeds.
   void Before(const Schedule& schedule, const Changes& changes, const std::vector<uint64_t>& drawn,
               Stream& stream);
@@ -64,6 +66,7 @@ class Recorder {
   std::vector<SlotPtr> read_sources_;  // what elements were computed from that may be a seed
   absl::flat_hash_set<std::string> names_;
   std::vector<std::pair<std::string, Value>> fetched_;
+  std::vector<Value> announced_;
   std::vector<SlotPtr> results_;  // by index of command_->results
   bool possible_ = true;
 };

@@ -106,6 +106,9 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
     if (result.leaf) slot.leaf = std::make_shared<Leaf>(Leaf{*result.leaf});
   }
   Apply();
+  for (const int number : command.announced) {
+    session_.stream_->Prefetch(arrays[static_cast<size_t>(number)].buffer());
+  }
   std::vector<NamedTensor> fetched;
   for (const auto& [name, number] : command.fetched) {
     fetched.emplace_back(name, arrays[static_cast<size_t>(number)]);

@@ -19,7 +19,9 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
       lease_(std::make_shared<Lease>(options.lease)),
       queue_(std::make_shared<Quota>(options.max_queued, "max_session_queued")),
       random_state_(options.seed),
-      commands_(options.max_plans) {}
+      commands_(options.max_plans) {
+  stream_->set_math_mode(options.math_mode);
+}
 
 void Session::Post(std::function<void()> task, int64_t bytes, const std::function<bool()>& here) {
   queue_->Take(1);

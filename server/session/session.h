@@ -49,6 +49,7 @@ struct SessionOptions {
   int64_t max_queued = 0;  // commands that wait
   size_t max_plans = 0;    // commands whose plans are kept; none where it is 0
   PlanOptions plans;
+  MathMode math_mode;
 };
 
 // The lease, and attaching shared memory, are thread-safe. All else belongs to the strand: commands

@@ -99,6 +99,7 @@ SessionOptions SessionStore::OptionsFor(const OpenRequest& request) const {
                                              : std::min(limit, request.max_bytes);
   options.seed =
       request.seed.has_value() ? static_cast<uint64_t>(*request.seed) : RandomBits<uint64_t>();
+  options.math_mode = request.math_mode;
   return options;
 }
 

@@ -67,6 +67,7 @@ struct OpenRequest {
   int64_t max_bytes = 0;
   std::optional<int64_t> seed;
   std::string id;  // 32 hexadecimal digits
+  MathMode math_mode;
 };
 
 // A session belongs to a tenant; to others it does not exist. Callers that are not told apart are

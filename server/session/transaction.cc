@@ -128,6 +128,12 @@ void Transaction::Target(const Item& item) {
   targets_.insert(targets_.end(), tensors.begin(), tensors.end());
 }
 
+void Transaction::Announce(const Item& item) {
+  Target(item);
+  const Values tensors = item.tensors();
+  announced_.insert(announced_.end(), tensors.begin(), tensors.end());
+}
+
 std::vector<Value> Transaction::LookAll(const std::vector<std::string>& names) const {
   std::vector<Value> values;
   for (const std::string& name : names) values.push_back(Look(name));
@@ -256,10 +262,12 @@ void Transaction::Commit() {
     targets.insert(targets.end(), tensors.begin(), tensors.end());
   }
   if (recorder_ != nullptr) {
+    recorder_->Announce(announced_);
     recorder_->Before(MakeSchedule(targets), changes_, trace_.seeds(), *session_.stream_);
   }
   executor_.Evaluate(targets);
   Apply();
+  for (const Value& value : announced_) session_.stream_->Prefetch(value.tensor().buffer());
   if (recorder_ != nullptr)
     session_.commands_.Store(recorder_->key(), recorder_->After(changes_, executor_));
 }

@@ -94,6 +94,8 @@ class Transaction : private Evaluator {
   std::vector<std::string> NamesWith(const std::string& prefix) const;
   // Has the tensors computed by Commit.
   void Target(const Item& item);
+  // The same, and their copies to the host started.
+  void Announce(const Item& item);
   std::vector<Value> Seeds(const std::vector<std::string>& roots,
                            const std::vector<SeedArg>& seeds) const;
   std::vector<Value> LookAll(const std::vector<std::string>& names) const;
@@ -124,6 +126,7 @@ class Transaction : private Evaluator {
   std::map<std::string, std::optional<Item>> changes_;
   std::map<std::string, ProgramPtr> programs_;  // null for an unloaded one
   std::vector<Value> targets_;                  // fetched values
+  std::vector<Value> announced_;
   std::vector<NodePtr> freed_;
   uint64_t random_state_;
   Executor executor_;

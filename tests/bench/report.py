@@ -36,20 +36,21 @@ class Curve:
         return float(np.polyfit(np.log(self.x), np.log(self.y), 1)[0])
 
 
-@dataclass
-class Result:
-    rows: list[Row]
-    curves: list[Curve] = field(default_factory=list)
-
-
-VERDICT = {None: "", True: "holds", False: "MISSED"}
-
-
 def processor() -> str:
     """The processor's name and how many CPUs this process may use."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} CPUs"
+
+
+@dataclass
+class Result:
+    rows: list[Row]
+    curves: list[Curve] = field(default_factory=list)
+    machine: str = field(default_factory=processor)
+
+
+VERDICT = {None: "", True: "holds", False: "MISSED"}
 
 
 def table(rows: list[Row]) -> str:
@@ -63,7 +64,8 @@ def table(rows: list[Row]) -> str:
     return str(tabulate(cells, headers=headers, disable_numparse=True))
 
 
-def plot(name: str, rows: list[Row], path: Path) -> None:
+def plot(name: str, result: Result, path: Path) -> None:
+    rows = result.rows
     figure, axes = plt.subplots(figsize=(12, 1 + 0.3 * len(rows)), layout="constrained")
     places = range(len(rows))
     errors = [[row.ratio - row.spread[0] for row in rows], [row.spread[1] - row.ratio for row in rows]]
@@ -73,13 +75,14 @@ def plot(name: str, rows: list[Row], path: Path) -> None:
             axes.plot([row.limit] * 2, [place - 0.4, place + 0.4], color="black")
     axes.set_yticks(places, [f"{row.case}, {row.metric}" for row in rows])
     axes.invert_yaxis()
-    axes.set(xlabel="gradwire / peer (black: the limit)", title=f"{name}: {processor()}")
+    axes.set(xlabel="gradwire / peer (black: the limit)", title=f"{name}: {result.machine}")
     figure.savefig(path)
     plt.close(figure)
 
 
-def plot_curves(name: str, curves: list[Curve], path: Path) -> None:
+def plot_curves(name: str, result: Result, path: Path) -> None:
     """One panel for each pair of labels."""
+    curves = result.curves
     panels = list(dict.fromkeys((curve.x_label, curve.y_label) for curve in curves))
     figure, grid = plt.subplots(len(panels), figsize=(10, 5 * len(panels)), layout="constrained", squeeze=False)
     for axes, labels in zip(grid[:, 0], panels, strict=True):
@@ -89,7 +92,7 @@ def plot_curves(name: str, curves: list[Curve], path: Path) -> None:
         axes.set(xlabel=labels[0], ylabel=labels[1])
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    figure.suptitle(f"{name}: {processor()}")
+    figure.suptitle(f"{name}: {result.machine}")
     figure.savefig(path)
     plt.close(figure)
 
@@ -97,9 +100,9 @@ def plot_curves(name: str, curves: list[Curve], path: Path) -> None:
 def write(name: str, result: Result, folder: Path) -> None:
     """Prints the table; leaves NAME.json and NAME.svg, and with curves NAME_growth.svg, in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"== {name}: {processor()}, {datetime.date.today()} ==")
+    print(f"== {name}: {result.machine}, {datetime.date.today()} ==")
     print(table(result.rows), flush=True)
     (folder / f"{name}.json").write_text(json.dumps([row.record() for row in result.rows], indent=1) + "\n")
-    plot(name, result.rows, folder / f"{name}.svg")
+    plot(name, result, folder / f"{name}.svg")
     if result.curves:
-        plot_curves(name, result.curves, folder / f"{name}_growth.svg")
+        plot_curves(name, result, folder / f"{name}_growth.svg")

@@ -27,9 +27,9 @@ from workloads import TRAINED, Workload
 Step = Callable[[], float]
 
 
-def remote_step(client: Client, work: Workload) -> Step:
+def remote_step(client: Client, work: Workload, device: str = "cpu") -> Step:
     """One Run a step: the batch goes with it, the loss comes back."""
-    session = client.session()
+    session = client.session(device=device)
     session.put(work.graph.constants)
     session.put(work.graph.weights, requires_grad=True)
     graph = onnx_pb2.GraphProto(name="step", node=work.graph.nodes)
@@ -118,12 +118,12 @@ def compare(client: Client, name: str, peer: str, pairs: int) -> Row:
     )  # fmt: skip
 
 
-def compiles() -> bool:
-    """Whether torch.compile works here: it needs a C++ compiler."""
+def compiles(device: str = "cpu") -> bool:
+    """Whether torch.compile works here: it needs a C++ compiler, or Triton."""
     # Compiling in processes of their own would go on while something is timed.
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     try:
-        torch.compile(lambda x: torch.relu(x) + 1)(torch.ones(8))
+        torch.compile(lambda x: torch.relu(x) + 1)(torch.ones(8, device=device))
     except Exception as error:
         print(f"NOT MEASURED: torch.compile does not work here: {str(error).splitlines()[0]}")
         return False

@@ -129,6 +129,77 @@ TEST(CudaStreamTest, OutOfMemoryFreesWhatIsCachedFirstAndTheSessionLivesOn) {
   EXPECT_NE(small->data(), nullptr);
 }
 
+TEST(CudaStreamTest, AnAnnouncedArrayIsCopiedBesideWhatComesLater) {
+  FakeGpu gpu;
+  const auto stream = gpu.backend().NewStream(NoLimit());
+  const std::vector<char> data = Numbered(3 * kMiB);
+  const BufferPtr from = stream->Allocate(data.size());
+  stream->Upload(data.data(), *from, data.size());
+  stream->Prefetch(from);
+  const BufferPtr later = stream->Allocate(kMiB);
+  stream->Zero(later->data(), later->bytes());
+  std::vector<char> host(data.size());
+  stream->Download(*from, host.data(), host.size());
+  EXPECT_EQ(host, data);
+  EXPECT_EQ(gpu.driver().waiting(), 1U);  // the later work
+}
+
+TEST(CudaStreamTest, OfALargeAnnouncedArrayThePartThatFitsIsCopiedEarly) {
+  FakeGpu gpu;
+  const auto stream = gpu.backend().NewStream(NoLimit());
+  const std::vector<char> data = Numbered(40 * kMiB + 5);
+  const BufferPtr from = stream->Allocate(data.size());
+  stream->Upload(data.data(), *from, data.size());
+  stream->Prefetch(from);
+  std::vector<char> host(data.size());
+  stream->Download(*from, host.data(), host.size());
+  EXPECT_EQ(host, data);
+}
+
+TEST(CudaStreamTest, AnnouncedArraysThatNobodyFetchesHoldNothing) {
+  FakeGpu gpu;
+  const auto stream = gpu.backend().NewStream(NoLimit());
+  for (int i = 0; i < 100; ++i) {
+    const BufferPtr from = stream->Allocate(kMiB);
+    stream->Zero(from->data(), from->bytes());
+    stream->Prefetch(from);
+  }
+  const std::vector<char> data = Numbered(40 * kMiB);
+  const BufferPtr to = stream->Allocate(data.size());
+  stream->Upload(data.data(), *to, data.size());
+  std::vector<char> host(data.size());
+  stream->Download(*to, host.data(), host.size());
+  EXPECT_EQ(host, data);
+}
+
+// An operator may write into an array that nobody else holds.
+TEST(CudaStreamTest, AnAnnouncedArrayIsHeldWhileOthersHoldIt) {
+  FakeGpu gpu;
+  const auto quota = NoLimit();
+  const auto stream = gpu.backend().NewStream(quota);
+  BufferPtr from = stream->Allocate(kMiB);
+  stream->Prefetch(from);
+  EXPECT_EQ(from.use_count(), 2);
+  stream->FinishChecks();
+  EXPECT_EQ(from.use_count(), 2);
+  std::vector<char> host(kMiB);
+  stream->Download(*from, host.data(), host.size());
+  EXPECT_EQ(from.use_count(), 1);
+  stream->Prefetch(from);
+  from = nullptr;
+  EXPECT_GT(quota->used(), 0);
+  stream->FinishChecks();
+  EXPECT_EQ(quota->used(), 0);
+}
+
+TEST(CudaStreamTest, AnAnnouncementOfABrokenDeviceIsNoError) {
+  FakeGpu gpu;
+  const auto stream = gpu.backend().NewStream(NoLimit());
+  const BufferPtr from = stream->Allocate(kMiB);
+  gpu.driver().Break("an illegal address");
+  EXPECT_NO_THROW(stream->Prefetch(from));
+}
+
 TEST(CudaStreamTest, ALimitOnTheDevicesMemoryHolds) {
   FakeGpu gpu(8 * kMiB, 2 * kMiB);
   const auto stream = gpu.backend().NewStream(NoLimit());

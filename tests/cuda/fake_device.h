@@ -17,11 +17,12 @@ void InstallFakeKernels();
 // A GPU of its own.
 class FakeGpu {
  public:
-  explicit FakeGpu(size_t memory_bytes = size_t{1} << 30, size_t max_bytes = SIZE_MAX) {
+  explicit FakeGpu(size_t memory_bytes = size_t{1} << 30, size_t max_bytes = SIZE_MAX,
+                   int index = 0) {
     InstallFakeKernels();
     auto fake = std::make_unique<FakeDriver>(memory_bytes);
     driver_ = fake.get();
-    backend_ = std::make_unique<cuda::CudaBackend>(0, std::move(fake), cpu_, max_bytes);
+    backend_ = std::make_unique<cuda::CudaBackend>(index, std::move(fake), cpu_, max_bytes);
   }
   cuda::CudaBackend& backend() { return *backend_; }
   // REQUIRES: the backend is there.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -12,10 +13,13 @@
 
 #include "backend/cpu/copy_box.h"
 #include "backend/cuda/blas.h"
+#include "backend/cuda/convolution.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/sort.h"
+#include "core/dtype.h"
 #include "core/error.h"
+#include "ops/unary_functors.h"
 
 namespace gradwire {
 namespace testing {
@@ -158,27 +162,47 @@ void FakeDriver::Record(Queue queue, Event event) {
   recorded_[event] = fake;
 }
 
+void FakeDriver::WaitFor(Queue queue, Event event) {
+  const std::lock_guard lock(mutex_);
+  ThrowIfBroken();
+  const auto found = recorded_.find(event);
+  if (found == recorded_.end()) return;
+  FakeQueue* const other = found->second;
+  size_t until = 0;
+  for (size_t i = 0; i < other->work.size(); ++i) {
+    if (other->work[i].recorded == event) until = other->ran + i + 1;
+  }
+  Run(queue, [this, other, until] {
+    while (queues_.contains(other) && other->ran < until) RunFirstLocked(*other);
+  });
+}
+
 void FakeDriver::Protect(bool open) {
   mprotect(arena_, arena_used_, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+void FakeDriver::RunFirstLocked(FakeQueue& queue) {
+  const Work work = std::move(queue.work.front());
+  queue.work.pop_front();
+  ++queue.ran;
+  if (work.run) work.run();
+  if (work.recorded == nullptr) return;
+  // An event that was recorded again is over with its last record.
+  for (const Work& later : queue.work) {
+    if (later.recorded == work.recorded) return;
+  }
+  if (const auto at = recorded_.find(work.recorded);
+      at != recorded_.end() && at->second == &queue) {
+    recorded_.erase(at);
+  }
 }
 
 void FakeDriver::DrainLocked(FakeQueue& queue, Event until) {
   if (queue.work.empty()) return;
   Protect(true);
   while (!queue.work.empty()) {
-    const Work work = std::move(queue.work.front());
-    queue.work.pop_front();
-    if (work.run) work.run();
-    if (work.recorded == nullptr) continue;
-    // An event that was recorded again is over with its last record.
-    bool again = false;
-    for (const Work& later : queue.work) again |= later.recorded == work.recorded;
-    if (again) continue;
-    if (const auto at = recorded_.find(work.recorded);
-        at != recorded_.end() && at->second == &queue) {
-      recorded_.erase(at);
-    }
-    if (work.recorded == until) break;
+    RunFirstLocked(queue);
+    if (until != nullptr && !recorded_.contains(until)) break;
   }
   Protect(false);
 }
@@ -235,8 +259,21 @@ void RunInQueue(Stream& stream, std::function<void()> work) {
 
 namespace {
 
+// As a GPU rounds what it multiplies in TF32: to the nearest of 10 bits of mantissa.
+float ToTf32(float x) {
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & ~0x1fffu);
+}
+
 template <class T>
-void MultiplyLoops(const MatrixProduct& p) {
+T Finished(double sum, Epilogue epilogue) {
+  if (epilogue == Epilogue::kRelu) sum = fn::Relu()(sum);
+  if (epilogue == Epilogue::kGelu) sum = fn::GeluTanh()(sum);
+  return static_cast<T>(sum);
+}
+
+// Factors are rounded by `factor`, sums are kept as Sum.
+template <class T, class Sum, class Factor>
+void MultiplyLoops(const MatrixProduct& p, const Factor& factor) {
   for (int64_t i = 0; i < p.count * p.m * p.n; ++i) {
     const int64_t batch = i / (p.m * p.n);
     const int64_t row = i / p.n % p.m;
@@ -244,13 +281,16 @@ void MultiplyLoops(const MatrixProduct& p) {
     const T* a = static_cast<const T*>(p.a) + batch * p.a_step;
     const T* b = static_cast<const T*>(p.b) + batch * p.b_step;
     T* const c = static_cast<T*>(p.c) + batch * p.c_step + row * p.n + column;
-    double sum = p.accumulate ? static_cast<double>(*c) : 0;
-    if (p.bias != nullptr) sum += static_cast<double>(static_cast<const T*>(p.bias)[column]);
+    auto sum = static_cast<Sum>(p.accumulate ? static_cast<double>(*c) : 0.0);
     for (int64_t k = 0; k < p.k; ++k) {
-      sum += static_cast<double>(a[p.transpose_a ? k * p.m + row : row * p.k + k]) *
-             static_cast<double>(b[p.transpose_b ? column * p.k + k : k * p.n + column]);
+      const double product =
+          static_cast<double>(factor(a[p.transpose_a ? k * p.m + row : row * p.k + k])) *
+          static_cast<double>(factor(b[p.transpose_b ? column * p.k + k : k * p.n + column]));
+      sum = static_cast<Sum>(static_cast<double>(sum) + product);
     }
-    *c = static_cast<T>(sum);
+    auto whole = static_cast<double>(sum);
+    if (p.bias != nullptr) whole += static_cast<double>(static_cast<const T*>(p.bias)[column]);
+    *c = Finished<T>(whole, p.epilogue);
   }
 }
 
@@ -270,10 +310,18 @@ void SortPairs(Stream& stream, int64_t n, const int64_t* keys, int64_t* sorted_k
   });
 }
 
+bool Convolve(Stream&, const Convolution&, const ConvolutionArrays&) { return false; }
+
 void Multiply(Stream& stream, const MatrixProduct& product) {
-  RunInQueue(stream, [product] {
-    product.dtype == DType::kFloat32 ? MultiplyLoops<float>(product)
-                                     : MultiplyLoops<double>(product);
+  RunInQueue(stream, [product, mode = stream.math_mode()] {
+    if (mode.tf32 && product.dtype == DType::kFloat32) {
+      return MultiplyLoops<float, double>(product, ToTf32);
+    }
+    Dispatch(TypeList<float, double, Float16, BFloat16>{}, product.dtype, [&]<class T>() {
+      const auto as_is = [](T x) { return x; };
+      sizeof(T) == 2 && mode.half_sums ? MultiplyLoops<T, T>(product, as_is)
+                                       : MultiplyLoops<T, double>(product, as_is);
+    });
   });
 }
 

@@ -38,6 +38,7 @@ class FakeDriver : public cuda::Driver {
   void Zero(Queue queue, void* to, size_t bytes) override;
   void CopyBox(Queue queue, const Box& box, size_t width, const void* from, void* to) override;
   void Record(Queue queue, Event event) override;
+  void WaitFor(Queue queue, Event event) override;
   void Wait(Event event) override;
   void Synchronize(Queue queue) override;
   void SynchronizeAll() override;
@@ -58,12 +59,14 @@ class FakeDriver : public cuda::Driver {
   };
   struct FakeQueue {
     std::deque<Work> work;
+    size_t ran = 0;
   };
 
   void ThrowIfBroken() const;
   void Add(Queue queue, Work work);
   // Runs a queue's work up to an event, or all of it.
   void DrainLocked(FakeQueue& queue, Event until);
+  void RunFirstLocked(FakeQueue& queue);
   void Protect(bool open);
 
   const size_t memory_bytes_;

@@ -142,6 +142,14 @@ def test_sessions_are_isolated(client: Client, session: Session) -> None:
         other.describe()
 
 
+def test_what_a_gpu_may_do_is_without_effect_on_a_cpu(client: Client) -> None:
+    x = np.random.default_rng(0).standard_normal((64, 64), np.float32)
+    allowed = client.session(allow_tf32=True, allow_half_sums=True, allow_nondeterministic=True)
+    with client.session() as exact, allowed:
+        products = [session.tensor(x) @ session.tensor(x) for session in (exact, allowed)]
+        np.testing.assert_array_equal(*(product.numpy() for product in products))
+
+
 def test_same_seed_same_numbers(client: Client) -> None:
     def draw() -> Any:
         with client.session(seed=3) as session:

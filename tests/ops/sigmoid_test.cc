@@ -47,6 +47,7 @@ OP_CASES(
      .inputs = {Points()},
      .attributes = {{"approximate", std::string("fast")}},
      .error = "INVALID_ARGUMENT"},
+    {.op = "gradwire::GeluTanh", .inputs = {Normal({3, 4})}},
     {.op = "gradwire::GeluErf", .inputs = {Normal({3, 4})}},
     {.op = "gradwire::GeluGrad", .inputs = {Normal({2, 3}), Normal({2, 3})}},
     {.op = "Mish", .inputs = {Normal({3, 4})}},

@@ -57,6 +57,9 @@ v1::OpenSessionRequest ToRequest(const SessionOptions& options) {
   request.set_device(options.device);
   request.set_max_bytes(options.max_bytes);
   if (options.seed.has_value()) request.set_seed(*options.seed);
+  request.set_allow_tf32(options.allow_tf32);
+  request.set_allow_half_sums(options.allow_half_sums);
+  request.set_allow_nondeterministic(options.allow_nondeterministic);
   if (options.lease.count() != 0) {
     request.mutable_lease()->set_seconds(options.lease.count() / 1000);
     request.mutable_lease()->set_nanos(static_cast<int32_t>(options.lease.count() % 1000) *

@@ -75,15 +75,29 @@ class Client:
         lease: float | None = None,
         max_bytes: int = 0,
         seed: int | None = None,
+        allow_tf32: bool = False,
+        allow_half_sums: bool = False,
+        allow_nondeterministic: bool = False,
     ) -> Session:
         """Opens a session, which closes as a context manager.
 
         `lease`: seconds that it lives without a call (None: the server's default). `max_bytes`: limit of its tensor
-        memory (0: the server's). `seed`: of its random generator. Raises DeviceNotFound, QuotaExceeded.
+        memory (0: the server's). `seed`: of its random generator. What a GPU may do to be faster: round the
+        factors of float32 products to 10 bits of mantissa (`allow_tf32`), partial sums of 16-bit products to 16 bits
+        (`allow_half_sums`), add up in another order each time (`allow_nondeterministic`). Raises DeviceNotFound,
+        QuotaExceeded.
         """
         # The id is ours, so that a balancer in between sends this call already where the session will be.
         session_id = secrets.token_hex(16)
-        request = pb.OpenSessionRequest(device=device, max_bytes=max_bytes, seed=seed, session_id=session_id)
+        request = pb.OpenSessionRequest(
+            device=device,
+            max_bytes=max_bytes,
+            seed=seed,
+            session_id=session_id,
+            allow_tf32=allow_tf32,
+            allow_half_sums=allow_half_sums,
+            allow_nondeterministic=allow_nondeterministic,
+        )
         if lease is not None:
             request.lease.CopyFrom(duration(lease))
         return Session(self, self.unary("OpenSession", request, session_id).session_id, device)

@@ -1,7 +1,6 @@
 #include "backend/cpu/copy_box.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "core/parallel.h"
@@ -72,21 +71,8 @@ void CopyRows(const Rows& rows, const T* from, T* to) {
 void CopyBoxOnHost(const Box& box, size_t width, const void* from, void* to) {
   if (NumElements(box.dims) == 0) return;
   const Rows rows(Merged(box));
-  const auto copy = [&]<class T>() {
-    CopyRows(rows, static_cast<const T*>(from), static_cast<T*>(to));
-  };
-  switch (width) {
-    case 1:
-      return copy.operator()<uint8_t>();
-    case 2:
-      return copy.operator()<uint16_t>();
-    case 4:
-      return copy.operator()<uint32_t>();
-    case 8:
-      return copy.operator()<uint64_t>();
-    default:
-      return copy.operator()<std::array<uint64_t, 2>>();
-  }
+  DispatchBytes(
+      width, [&]<class T>() { CopyRows(rows, static_cast<const T*>(from), static_cast<T*>(to)); });
 }
 
 }  // namespace gradwire

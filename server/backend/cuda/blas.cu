@@ -96,14 +96,17 @@ uint32_t AlignmentOf(const void* data) {
 // All that the choice of an algorithm depends on: what is asked for, by which GPU, and where the
 // operands are, in cuBLASLt's order, b and a, and c.
 using Alignments = std::array<uint32_t, 3>;
-using PlanKey = std::tuple<int, DType, std::array<int64_t, 7>, std::array<bool, 4>, Alignments>;
+using PlanKey =
+    std::tuple<int, DType, Epilogue, std::array<int64_t, 7>, std::array<bool, 6>, Alignments>;
 
-PlanKey KeyOf(int gpu, const MatrixProduct& p) {
-  return {gpu,
-          p.dtype,
-          {p.m, p.n, p.k, p.count, p.a_step, p.b_step, p.c_step},
-          {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate},
-          {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c)}};
+PlanKey KeyOf(int gpu, const MatrixProduct& p, const MathMode& mode) {
+  return {
+      gpu,
+      p.dtype,
+      p.epilogue,
+      {p.m, p.n, p.k, p.count, p.a_step, p.b_step, p.c_step},
+      {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate, mode.tf32, mode.half_sums},
+      {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c)}};
 }
 
 class Plans {
@@ -130,18 +133,91 @@ class Plans {
   std::map<PlanKey, cublasLtMatmulAlgo_t> plans_;  // guarded
 };
 
+cudaDataType_t TypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return CUDA_R_64F;
+    case DType::kFloat16:
+      return CUDA_R_16F;
+    case DType::kBfloat16:
+      return CUDA_R_16BF;
+    default:
+      return CUDA_R_32F;
+  }
+}
+
+// What sums are kept in, and the type of the factors that are applied to them.
+struct Compute {
+  cublasComputeType_t type;
+  cudaDataType_t scale;
+};
+
+Compute ComputeOf(DType dtype, const MathMode& mode) {
+  if (dtype == DType::kFloat64) return {CUBLAS_COMPUTE_64F, CUDA_R_64F};
+  if (dtype == DType::kFloat16 && mode.half_sums) return {CUBLAS_COMPUTE_16F, CUDA_R_16F};
+  const bool tf32 = dtype == DType::kFloat32 && mode.tf32;
+  return {tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F};
+}
+
+// 0 or 1.
+const void* Factor(cudaDataType_t scale, bool one) {
+  static constexpr double kDoubles[] = {0, 1};
+  static constexpr float kFloats[] = {0, 1};
+  static constexpr uint16_t kHalves[] = {0, 0x3c00};
+  switch (scale) {
+    case CUDA_R_64F:
+      return &kDoubles[one];
+    case CUDA_R_16F:
+      return &kHalves[one];
+    default:
+      return &kFloats[one];
+  }
+}
+
+cublasLtEpilogue_t EpilogueOf(const MatrixProduct& p) {
+  const bool biased = p.bias != nullptr;
+  switch (p.epilogue) {
+    case Epilogue::kRelu:
+      return biased ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    case Epilogue::kGelu:
+      return biased ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    default:
+      return biased ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  }
+}
+
+// Row-major c = a b is column-major c' = b' a', whose operands lie in memory as they do here.
 struct Operation {
   Description description;
   Layout a, b, c;
+
+  Operation(const MatrixProduct& p, const Compute& compute)
+      : Operation(p, compute, TypeOf(p.dtype)) {
+    description.Set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+    description.Set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+    description.Set(CUBLASLT_MATMUL_DESC_EPILOGUE, EpilogueOf(p));
+    if (p.bias != nullptr) description.Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  }
+
+ private:
+  Operation(const MatrixProduct& p, const Compute& compute, cudaDataType_t type)
+      : description(compute.type, compute.scale),
+        a(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
+        b(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
+        c(type, p.n, p.m, p.count, p.c_step) {}
 };
 
 void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
-                    const Alignments& alignments) {
+                    const Alignments& alignments, bool half_sums) {
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
     GRADWIRE_BLAS_CHECK(
         cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
   };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+  // Otherwise parts of a sum may be rounded to the result's type.
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      static_cast<uint32_t>(half_sums ? CUBLASLT_REDUCTION_SCHEME_MASK
+                                      : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[0]);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[1]);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
@@ -149,13 +225,13 @@ void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
 }
 
 cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Operation& o, size_t workspace,
-                            const Alignments& alignments) {
+                            const Alignments& alignments, bool half_sums) {
   cublasLtMatmulPreference_t preference = nullptr;
   GRADWIRE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
   const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
                         decltype(&cublasLtMatmulPreferenceDestroy)>
       owned(preference, &cublasLtMatmulPreferenceDestroy);
-  SetPreferences(preference, workspace, alignments);
+  SetPreferences(preference, workspace, alignments, half_sums);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
   GRADWIRE_BLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(),
@@ -172,38 +248,23 @@ size_t WorkspaceFor(const MatrixProduct& p) {
 
 }  // namespace
 
-// Row-major c = a b is column-major c' = b' a', whose operands lie in memory as they do here.
 void Multiply(Stream& stream, const MatrixProduct& p) {
   const cudaStream_t queue = QueueOf(stream);
   const cublasLtHandle_t handle = Handle();
-  const bool wide = p.dtype == DType::kFloat64;
-  const cudaDataType_t type = wide ? CUDA_R_64F : CUDA_R_32F;
-  Operation o{Description(wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, type),
-              Layout(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
-              Layout(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
-              Layout(type, p.n, p.m, p.count, p.c_step)};
-  o.description.Set(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-  o.description.Set(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (p.bias != nullptr) {
-    o.description.Set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    o.description.Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-  }
+  const MathMode& mode = stream.math_mode();
+  const Compute compute = ComputeOf(p.dtype, mode);
+  const Operation o(p, compute);
   const size_t workspace = WorkspaceFor(p);
   int gpu = 0;
   GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));
-  const PlanKey key = KeyOf(gpu, p);
+  const PlanKey key = KeyOf(gpu, p, mode);
   const cublasLtMatmulAlgo_t algorithm = Plans::Global().Get(
-      key, [&] { return Choose(handle, o, workspace, std::get<Alignments>(key)); });
+      key, [&] { return Choose(handle, o, workspace, std::get<Alignments>(key), mode.half_sums); });
   const BufferPtr scratch = stream.Allocate(workspace);
-  const float one = 1;
-  const float kept = p.accumulate ? 1 : 0;
-  const double wide_one = 1;
-  const double wide_kept = kept;
-  const void* const alpha = wide ? static_cast<const void*>(&wide_one) : &one;
-  const void* const beta = wide ? static_cast<const void*>(&wide_kept) : &kept;
-  GRADWIRE_BLAS_CHECK(cublasLtMatmul(handle, o.description.get(), alpha, p.b, o.a.get(), p.a,
-                                     o.b.get(), beta, p.c, o.c.get(), p.c, o.c.get(), &algorithm,
-                                     scratch->data(), workspace, queue));
+  GRADWIRE_BLAS_CHECK(cublasLtMatmul(handle, o.description.get(), Factor(compute.scale, true), p.b,
+                                     o.a.get(), p.a, o.b.get(), Factor(compute.scale, p.accumulate),
+                                     p.c, o.c.get(), p.c, o.c.get(), &algorithm, scratch->data(),
+                                     workspace, queue));
 }
 
 std::string BlasVersion() {

@@ -6,11 +6,13 @@
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "core/epilogue.h"
 
 namespace gradwire::cuda {
 
-// c = a b for `count` row-major matrices, float32 or float64, which lie `..._step` elements apart
-// (0: the same one again). a is m x k, or k x m where it is transposed; b likewise; c is m x n.
+// c = a b for `count` row-major matrices, which lie `..._step` elements apart (0: the same one
+// again). Of 16-bit floats sums are float32, and rounded once, unless the stream's math mode has
+// half_sums. a is m x k, or k x m where it is transposed; b likewise; c is m x n.
 struct MatrixProduct {
   DType dtype = DType::kFloat32;
   int64_t m = 0, n = 0, k = 0;
@@ -23,13 +25,16 @@ struct MatrixProduct {
   int64_t a_step = 0;
   int64_t b_step = 0;
   int64_t c_step = 0;
-  // n elements that are added to each row, or nullptr. float32 only.
+  // n elements that are added to each row, or nullptr. Not for float64.
   const void* bias = nullptr;
-  // c += a b; without a bias.
+  // What is done to each element after that. Not for float64.
+  Epilogue epilogue = Epilogue::kNone;
+  // c += a b; without a bias and an epilogue.
   bool accumulate = false;
 };
 
-// Queues the product. REQUIRES: extents of at least 1; a CudaStream.
+// Queues the product; float32 is rounded to TF32 where the stream's math mode has it. REQUIRES:
+// extents of at least 1; a CudaStream.
 void Multiply(Stream& stream, const MatrixProduct& product);
 
 }  // namespace gradwire::cuda

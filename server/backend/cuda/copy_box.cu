@@ -4,6 +4,7 @@
 #include "backend/cuda/check.h"
 #include "backend/cuda/copy_box.cuh"
 #include "core/error.h"
+#include "core/strided.h"
 
 namespace gradwire::cuda {
 namespace {
@@ -144,19 +145,9 @@ void CopyAs(cudaStream_t queue, const Box& box, const T* from, T* to) {
 
 void CopyBoxOnGpu(cudaStream_t queue, const Box& box, size_t width, const void* from, void* to) {
   if (NumElements(box.dims) == 0) return;
-  const auto copy = [&]<class T>() {
+  DispatchBytes(width, [&]<class T>() {
     CopyAs(queue, box, static_cast<const T*>(from), static_cast<T*>(to));
-  };
-  switch (width) {
-    case 1:
-      return copy.operator()<uint8_t>();
-    case 2:
-      return copy.operator()<uint16_t>();
-    case 4:
-      return copy.operator()<uint32_t>();
-    default:
-      return copy.operator()<uint64_t>();
-  }
+  });
 }
 
 }  // namespace gradwire::cuda

@@ -4,6 +4,7 @@
 
 #include "backend/caching_allocator.h"
 #include "backend/quota.h"
+#include "core/error.h"
 
 namespace gradwire::cuda {
 namespace {
@@ -50,7 +51,9 @@ CudaStream::CudaStream(std::shared_ptr<Gpu> gpu, std::shared_ptr<Quota> quota,
     : gpu_(std::move(gpu)),
       quota_(std::move(quota)),
       host_(std::move(host)),
-      lane_(std::make_shared<Lane>(gpu_->memory)) {}
+      lane_(std::make_shared<Lane>(gpu_->memory)),
+      checks_(*gpu_->driver),
+      early_(*gpu_->driver) {}
 
 BufferPtr CudaStream::Allocate(size_t bytes) {
   const size_t block_size = CachingAllocator::BlockSize(bytes);
@@ -70,7 +73,16 @@ void CudaStream::Upload(const void* host, Buffer& to, size_t bytes) {
 }
 
 void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
-  StagingFor(*gpu_, bytes).Download(queue(), host, from.data(), bytes);
+  const size_t had = early_.Take(from, host, bytes);
+  StagingFor(*gpu_, bytes)
+      .Download(queue(), static_cast<char*>(host) + had,
+                static_cast<const char*>(from.data()) + had, bytes - had);
+}
+
+void CudaStream::Prefetch(const BufferPtr& from) try {
+  if (from->device() != device()) return;
+  early_.Start(StagingFor(*gpu_, from->bytes()), queue(), from);
+} catch (const Error&) {  // NOLINT(bugprone-empty-catch): who fetches is told what is wrong
 }
 
 void CudaStream::Zero(void* to, size_t bytes) {
@@ -79,6 +91,16 @@ void CudaStream::Zero(void* to, size_t bytes) {
 
 void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) {
   driver().CopyBox(queue(), Merged(box), width, from, to);
+}
+
+void CudaStream::CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) {
+  checks_.Add(queue(), from.data(), bytes, check);
+}
+
+// At the end of each command.
+void CudaStream::FinishChecks() {
+  early_.Sweep();
+  checks_.Finish();
 }
 
 void CudaStream::Synchronize() { driver().Synchronize(queue()); }

@@ -7,8 +7,10 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "backend/cuda/checks.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/driver.h"
+#include "backend/cuda/early_copies.h"
 #include "backend/cuda/staging.h"
 
 namespace gradwire::cuda {
@@ -34,9 +36,13 @@ class CudaStream : public Stream {
   BufferPtr Allocate(size_t bytes) override;
   void Upload(const void* host, Buffer& to, size_t bytes) override;
   void Download(const Buffer& from, void* host, size_t bytes) override;
+  void Prefetch(const BufferPtr& from) override;
   void Zero(void* to, size_t bytes) override;
   void Copy(const Box& box, size_t width, const void* from, void* to) override;
   void Synchronize() override;
+  void CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) override;
+  void FinishChecks() override;
+  void ForgetChecks() noexcept override { checks_.Forget(); }
   const std::shared_ptr<Quota>& quota() const override { return quota_; }
   Stream& host() override { return *host_; }
 
@@ -49,6 +55,8 @@ class CudaStream : public Stream {
   const std::shared_ptr<Quota> quota_;
   const std::unique_ptr<Stream> host_;
   const std::shared_ptr<Lane> lane_;
+  Checks checks_;
+  EarlyCopies early_;
 };
 
 class CudaBackend : public Backend {

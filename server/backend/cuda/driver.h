@@ -50,6 +50,8 @@ class Driver {
   virtual void Zero(Queue queue, void* to, size_t bytes) = 0;
   virtual void CopyBox(Queue queue, const Box& box, size_t width, const void* from, void* to) = 0;
   virtual void Record(Queue queue, Event event) = 0;
+  // What is queued later waits until another queue has come to the event's last Record.
+  virtual void WaitFor(Queue queue, Event event) = 0;
 
   // Waits until the queue has come to the event's last Record; returns at once without one.
   virtual void Wait(Event event) = 0;

@@ -70,6 +70,12 @@ class Team {
   }
 };
 
+// *to += x, whoever else does so at the time; in no order.
+template <class T>
+__device__ void AddAtomically(T* to, T x) {
+  atomicAdd(to, x);
+}
+
 template <class F>
 __global__ void __launch_bounds__(kThreads) RunForEach(int64_t n, F f) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
@@ -119,6 +125,11 @@ class Team {
   }
   void Sync() const {}
 };
+
+template <class T>
+void AddAtomically(T* to, T x) {
+  *to += x;
+}
 
 template <class F>
 void ForEach(Stream& stream, int64_t n, const F& f) {

@@ -13,7 +13,7 @@ namespace gradwire::cuda {
 
 struct Gpus {
   std::vector<std::unique_ptr<Driver>> drivers;
-  // Why there are none; empty where there are.
+  // Why there are none, or not more; empty where all GPUs are there.
   std::string missing;
 };
 

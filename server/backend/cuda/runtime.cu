@@ -43,6 +43,7 @@ class Problems {
 // them that the process must be started again.
 bool IsSticky(cudaError_t status) {
   switch (status) {
+    case cudaErrorContained:
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchTimeout:
     case cudaErrorAssert:
@@ -52,6 +53,9 @@ bool IsSticky(cudaError_t status) {
     case cudaErrorInvalidAddressSpace:
     case cudaErrorInvalidPc:
     case cudaErrorLaunchFailure:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
     case cudaErrorECCUncorrectable:
     case cudaErrorNvlinkUncorrectable:
     case cudaErrorDevicesUnavailable:
@@ -154,6 +158,11 @@ class Runtime final : public Driver {
     GRADWIRE_CUDA_CHECK(
         cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(queue)));
   }
+  void WaitFor(Queue queue, Event event) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaStreamWaitEvent(static_cast<cudaStream_t>(queue), static_cast<cudaEvent_t>(event), 0));
+  }
   void Wait(Event event) override {
     Use();
     GRADWIRE_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
@@ -232,7 +241,7 @@ extern "C" void gradwire_cuda_open(gradwire::cuda::Gpus& gpus) {
       gpus.drivers.push_back(std::make_unique<cuda::Runtime>(gpu));
     } catch (const gradwire::Error& error) {
       if (!gpus.missing.empty()) gpus.missing += "; ";
-      gpus.missing += "cuda:" + std::to_string(gpu) + ": " + error.message();
+      gpus.missing += "GPU " + std::to_string(gpu) + ": " + error.message();
     }
   }
 }

@@ -91,4 +91,62 @@ void Staging::Download(Driver::Queue queue, void* host, const void* from, size_t
   }
 }
 
+std::optional<Staging::Slot> Staging::TakeEarly() {
+  const std::lock_guard lock(mutex_);
+  if (2 * early_ >= slots_) return std::nullopt;
+  std::optional<Slot> slot;
+  if (made_ < slots_) {
+    slot = NewSlot();
+    ++made_;
+  } else if (!free_.empty()) {
+    slot = free_.front();
+    free_.pop_front();
+  } else {
+    return std::nullopt;
+  }
+  ++early_;
+  return slot;
+}
+
+// The first slot's event says when the array is made, before it says when it is copied.
+std::unique_ptr<Staging::Early> Staging::Start(Driver::Queue queue, Driver::Queue beside,
+                                               const void* from, size_t bytes) {
+  auto early = std::make_unique<Early>(*this);
+  for (size_t at = 0; at < bytes; at += slot_bytes_) {
+    const std::optional<Slot> slot = TakeEarly();
+    if (!slot.has_value()) break;
+    early->slots_.push_back(*slot);
+    if (at == 0) {
+      driver_.WaitFor(beside, slot->event);  // for who used the slot before
+      driver_.Record(queue, slot->event);
+    }
+    driver_.WaitFor(beside, slot->event);
+    driver_.CopyToHost(beside, slot->memory, static_cast<const char*>(from) + at,
+                       std::min(slot_bytes_, bytes - at));
+    driver_.Record(beside, slot->event);
+  }
+  return early;
+}
+
+size_t Staging::Early::Take(void* host, size_t bytes) {
+  size_t at = 0;
+  for (const Slot& slot : slots_) {
+    if (at >= bytes) break;
+    const size_t part = std::min(staging_.slot_bytes_, bytes - at);
+    staging_.driver_.Wait(slot.event);
+    std::memcpy(static_cast<char*>(host) + at, slot.memory, part);
+    at += part;
+  }
+  return at;
+}
+
+// Who takes a slot next waits for its copy.
+Staging::Early::~Early() {
+  {
+    const std::lock_guard lock(staging_.mutex_);
+    staging_.early_ -= static_cast<int>(slots_.size());
+  }
+  for (const Slot& slot : slots_) staging_.GiveBack(slot);
+}
+
 }  // namespace gradwire::cuda

@@ -5,7 +5,10 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include "backend/cuda/driver.h"
 
@@ -27,15 +30,37 @@ class Staging {
   // Waits for the queue and the copy.
   void Download(Driver::Queue queue, void* host, const void* from, size_t bytes);
 
- private:
   struct Slot {
     void* memory;
     Driver::Event event;
   };
+  // The first part of an array on its way to the host, or all of it.
+  class Early {
+   public:
+    explicit Early(Staging& staging) : staging_(staging) {}
+    ~Early();
+    Early(const Early&) = delete;
+    Early& operator=(const Early&) = delete;
+    // Waits for it. Returns how many bytes it was; at most `bytes`.
+    size_t Take(void* host, size_t bytes);
+
+   private:
+    friend class Staging;
+    Staging& staging_;
+    std::vector<Slot> slots_;
+  };
+  // Queues a copy in `beside` of what `queue` has made by then: as much as half of the slots hold,
+  // without waiting for one.
+  std::unique_ptr<Early> Start(Driver::Queue queue, Driver::Queue beside, const void* from,
+                               size_t bytes);
+
+ private:
   class Taken;  // a slot while it is held
 
   // Waits until a slot is free. A thread holds one at a time, so that none waits for itself.
   Slot Take();
+  // None where only the half is left that is not for early copies.
+  std::optional<Slot> TakeEarly();
   void GiveBack(Slot slot);
   Slot NewSlot();
 
@@ -46,6 +71,7 @@ class Staging {
   std::condition_variable free_again_;
   std::deque<Slot> free_;  // guarded; the one that was used last is last
   int made_ = 0;           // guarded
+  int early_ = 0;          // guarded; held by early copies
 };
 
 }  // namespace gradwire::cuda

@@ -51,6 +51,11 @@ struct SessionOptions {
   int64_t max_bytes = 0;
   // Of its random generator.
   std::optional<int64_t> seed;
+  // What a GPU may do to be faster: compute products of float32 arrays in TF32, round partial sums
+  // of 16-bit products to 16 bits, add up in an order that differs from run to run.
+  bool allow_tf32 = false;
+  bool allow_half_sums = false;
+  bool allow_nondeterministic = false;
   // 128 random bits as 32 hexadecimal digits. Empty: the client draws them. Either way a balancer
   // sends this call already where the session will be. The id of a session that is open gives that
   // session: what Session::Release left behind can be taken up again.

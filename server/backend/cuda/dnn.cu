@@ -1,0 +1,45 @@
+#include <dlfcn.h>
+
+#include <string>
+
+#include "backend/cuda/dnn.h"
+#include "core/error.h"
+
+namespace gradwire::cuda {
+namespace {
+
+template <class Function>
+bool Load(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  return function != nullptr;
+}
+
+const Dnn* Open() {
+  static Dnn dnn{};
+  void* const library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return nullptr;
+  const bool complete = Load(library, "cudnnCreate", dnn.create) &&
+                        Load(library, "cudnnSetStream", dnn.set_stream) &&
+                        Load(library, "cudnnGetErrorString", dnn.error_string) &&
+                        Load(library, "cudnnBackendCreateDescriptor", dnn.create_descriptor) &&
+                        Load(library, "cudnnBackendDestroyDescriptor", dnn.destroy_descriptor) &&
+                        Load(library, "cudnnBackendSetAttribute", dnn.set_attribute) &&
+                        Load(library, "cudnnBackendGetAttribute", dnn.get_attribute) &&
+                        Load(library, "cudnnBackendFinalize", dnn.finalize) &&
+                        Load(library, "cudnnBackendExecute", dnn.execute);
+  return complete ? &dnn : nullptr;
+}
+
+}  // namespace
+
+const Dnn* Dnn::Find() {
+  static const Dnn* const found = Open();
+  return found;
+}
+
+void CheckDnn(cudnnStatus_t status, const char* what) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  throw Error(reason::kInternal, std::string(what) + ": " + Dnn::Find()->error_string(status));
+}
+
+}  // namespace gradwire::cuda
