@@ -3,8 +3,10 @@
 #ifndef GRADWIRE_BACKEND_BACKEND_H_
 #define GRADWIRE_BACKEND_BACKEND_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "backend/box.h"
@@ -29,6 +31,13 @@ struct DeviceDescription {
   std::string capability;    // of a GPU: "9.0"
 };
 
+// A kernel that was made of source at run time, for the streams of one device. Immutable.
+class GeneratedKernel {
+ public:
+  virtual ~GeneratedKernel() = default;
+};
+using GeneratedKernelPtr = std::shared_ptr<const GeneratedKernel>;
+
 // One session's ordered queue of work on a device, and its account. Not thread-safe but for
 // Allocate: one command of a session runs at a time, while arrays for later ones come in.
 class Stream {
@@ -47,6 +56,13 @@ class Stream {
   // read to where it goes. The arrays do not overlap.
   virtual void Zero(void* to, size_t bytes) = 0;
   virtual void Copy(const Box& box, size_t width, const void* from, void* to) = 0;
+  // The kernel of a source like that of ops/chain_kernel.h; it is made once. Null where the device
+  // has no compiler, or this one fails.
+  virtual GeneratedKernelPtr Compile(const std::string& /*source*/) { return nullptr; }
+  // In queue order: runs it for each index in [0, count). `argument` is copied.
+  // REQUIRES: Compile of this device gave the kernel.
+  virtual void Launch(const GeneratedKernel& /*kernel*/, int64_t /*count*/,
+                      std::span<const std::byte> /*argument*/) {}
   // Waits until all queued work is done.
   virtual void Synchronize() = 0;
   virtual const std::shared_ptr<Quota>& quota() const = 0;

@@ -131,7 +131,9 @@ Tensors RunLinks(const PlanStep& step, const Tensors& inputs, Stream& stream) {
     outputs.push_back(donor != donors.end() ? Tensor(step.specs[i], inputs[*donor].buffer())
                                             : AllocateTensor(stream, step.specs[i]));
   }
-  RunChain(*step.chain, inputs, std::span(outputs.data(), outputs.size()));
+  const std::span results(outputs.data(), outputs.size());
+  const auto& generated = step.chain->generated;
+  generated ? generated->Run(inputs, results, stream) : RunChain(*step.chain, inputs, results);
   return outputs;
 }
 

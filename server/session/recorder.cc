@@ -219,7 +219,7 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
   }
   if (!possible_) return nullptr;
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (fuses_) command_->plan = Fuse(std::move(command_->plan));
+  if (fuses_) command_->plan = Fuse(std::move(command_->plan), executor.stream());
   return std::move(command_);
 }
 

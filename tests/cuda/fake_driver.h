@@ -42,7 +42,14 @@ class FakeDriver : public cuda::Driver {
   void Synchronize(Queue queue) override;
   void SynchronizeAll() override;
 
+  // By the compiler that made the tests: the kernel is a loop then.
+  GeneratedKernelPtr Compile(const std::string& source) override;
+  void Launch(Queue queue, const GeneratedKernel& kernel, int64_t count,
+              std::span<const std::byte> argument) override;
+
   void Run(Queue queue, std::function<void()> work);
+  // As where there is no run-time compiler.
+  void DoNotCompile() { compiles_ = false; }
   // What runs next fails, and all after it.
   void Break(const std::string& problem);
   // Work that waits in all queues.
@@ -78,6 +85,7 @@ class FakeDriver : public cuda::Driver {
   std::map<Event, FakeQueue*> recorded_;  // where an event that is not over waits
   std::string problem_;
   int waits_ = 0;
+  bool compiles_ = true;
 };
 
 }  // namespace gradwire::testing

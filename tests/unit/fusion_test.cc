@@ -3,81 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstring>
-#include <random>
 #include <vector>
 
-#include "exec/chain.h"
-#include "exec/executor.h"
-#include "graph/formula.h"
-#include "tests/ops/bench.h"
+#include "tests/unit/fusion_bench.h"
 
 namespace gradwire {
 namespace {
 
-using testing::Bench;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class FusionTest : public ::testing::Test {
- protected:
-  Value Normal(const Dims& dims) {
-    std::vector<double> elements(static_cast<size_t>(NumElements(dims)));
-    for (double& element : elements) element = std::normal_distribution<double>()(random_);
-    return Array(dims, elements, DType::kFloat32);
-  }
-
-  // The plan that computes the results, and the arrays that it is given.
-  struct Traced {
-    Plan plan;
-    std::vector<std::pair<SlotPtr, int>> given;
-    std::vector<int> results;
-  };
-  static Traced TraceOf(const std::vector<Value>& results) {
-    PlanBuilder builder(MakeSchedule(results), DeviceType::kCpu);
-    Traced traced;
-    for (const Value& result : results) traced.results.push_back(builder.Keep(result.slot()));
-    traced.given = builder.Given();
-    traced.plan = builder.Build();
-    return traced;
-  }
-
-  // The bytes of the results; `plan` is the traced one, or the same made otherwise.
-  std::vector<std::string> Run(const Traced& traced, const Plan& plan) {
-    std::vector<Tensor> arrays(plan.specs.size());
-    for (const auto& [slot, number] : traced.given) {
-      arrays[static_cast<size_t>(number)] = slot->tensor;
-    }
-    Executor(bench_.stream(), [] {}).Run(plan, arrays);
-    std::vector<std::string> bytes;
-    for (const int result : traced.results) {
-      const Tensor& y = arrays[static_cast<size_t>(result)];
-      bytes.emplace_back(y.data<char>(), y.bytes());
-    }
-    return bytes;
-  }
-
-  static std::vector<size_t> LinksOf(const Plan& plan) {
-    std::vector<size_t> links;
-    for (const PlanStep& step : plan.steps) {
-      links.push_back(step.chain == nullptr ? 1 : step.chain->links.size());
-    }
-    return links;
-  }
-
-  // Fuses what computes `results`, expects the same bytes, and says how many links each step has.
-  std::vector<size_t> LinksOf(const std::vector<Value>& results) {
-    const Traced traced = TraceOf(results);
-    const Plan fused = Fuse(traced.plan);
-    EXPECT_EQ(Run(traced, fused), Run(traced, traced.plan));
-    return LinksOf(fused);
-  }
-
-  Bench bench_;
-  TraceScope scope_{bench_.trace()};
-  std::mt19937 random_{0};
-};
+class FusionTest : public testing::FusionBench, public ::testing::Test {};
 
 TEST_F(FusionTest, OperatorsOfOneShapeThatFollowEachOtherAreOne) {
   const Value x = Normal({3, 5});
@@ -124,16 +61,16 @@ TEST_F(FusionTest, ChainsAreBounded) {
 TEST_F(FusionTest, EmptyArraysAndScalars) {
   EXPECT_THAT(LinksOf({Tanh(Normal({0, 3})) * 2.0}), ElementsAre(2));
   EXPECT_THAT(LinksOf({Tanh(Normal({})) * 2.0}), ElementsAre(2));
-  EXPECT_THAT(Fuse(Plan()).steps, IsEmpty());
+  EXPECT_THAT(Fuse(Plan(), bench().stream()).steps, IsEmpty());
 }
 
 TEST_F(FusionTest, AResultTakesTheMemoryOfAnInputThatNobodyElseReads) {
   constexpr int64_t kLength = 1 << 16;
   const Traced traced = TraceOf({Tanh(Normal({kLength})) + 1.0});
-  const Plan fused = Fuse(traced.plan);
+  const Plan fused = Fuse(traced.plan, bench().stream());
   std::vector<Tensor> arrays(fused.specs.size());
   for (const auto& [slot, number] : traced.given) {
-    arrays[static_cast<size_t>(number)] = AllocateTensor(bench_.stream(), slot->spec);
+    arrays[static_cast<size_t>(number)] = AllocateTensor(bench().stream(), slot->spec);
     std::memcpy(arrays[static_cast<size_t>(number)].mutable_data<char>(), slot->tensor.data<char>(),
                 slot->tensor.bytes());
   }
@@ -141,59 +78,13 @@ TEST_F(FusionTest, AResultTakesTheMemoryOfAnInputThatNobodyElseReads) {
   for (const Tensor& array : arrays) {
     if (array && array.numel() == kLength) memory.push_back(array.data<char>());
   }
-  Executor(bench_.stream(), [] {}).Run(fused, arrays);
+  Executor(bench().stream(), [] {}).Run(fused, arrays);
   const Tensor& result = arrays[static_cast<size_t>(traced.results[0])];
   EXPECT_THAT(memory, ElementsAre(result.data<char>()));
 }
 
-// Programs of random operators on arrays of a few shapes, any of whose values may be wanted.
 TEST_F(FusionTest, RandomProgramsGiveTheSameBits) {
-  const std::vector<Dims> shapes = {{2, 3, 700}, {3, 1}, {700}, {1}, {2, 1, 700}};
-  const auto below = [&](size_t n) {
-    return std::uniform_int_distribution<size_t>(0, n - 1)(random_);
-  };
-  for (int program = 0; program < 60; ++program) {
-    std::vector<Value> values;
-    for (const Dims& shape : shapes) values.push_back(Normal(shape));
-    const auto pick = [&] { return values[below(values.size())]; };
-    for (int i = 0; i < 40; ++i) {
-      const Value a = pick();
-      const Value b = pick();
-      switch (below(8)) {
-        case 0:
-          values.push_back(a + b);
-          break;
-        case 1:
-          values.push_back(a * b);
-          break;
-        case 2:
-          values.push_back(Tanh(a));
-          break;
-        case 3:
-          values.push_back(Where(Less(a, b), a, b));
-          break;
-        case 4:
-          values.push_back(Call("Clip", {a, Scalar(-0.5, DType::kFloat32)}));
-          break;
-        case 5:
-          values.push_back(Pow(a, below(2) == 0 ? 2.0 : 3.0));
-          break;
-        case 6:
-          values.push_back(Cast(Cast(a, DType::kFloat64) - 0.25, DType::kFloat32));
-          break;
-        default:
-          values.push_back(Call("LeakyRelu", {a}, {{"alpha", 0.25}}));
-      }
-    }
-    std::vector<Value> results = {values.back()};
-    for (int i = 0; i < 3; ++i) results.push_back(values[shapes.size() + below(40)]);
-    std::sort(results.begin(), results.end(),
-              [](const Value& a, const Value& b) { return a.slot() < b.slot(); });
-    results.erase(std::unique(results.begin(), results.end(),
-                              [](const Value& a, const Value& b) { return a.slot() == b.slot(); }),
-                  results.end());
-    LinksOf(results);
-  }
+  for (int program = 0; program < 60; ++program) LinksOf(RandomProgram());
 }
 
 }  // namespace

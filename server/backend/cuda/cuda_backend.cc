@@ -43,7 +43,8 @@ Gpu::Gpu(Device id, std::unique_ptr<Driver> runtime, size_t max_bytes)
       driver(std::move(runtime)),
       memory(*driver, max_bytes),
       small(*driver, kSmallBytes, kSmallSlots),
-      large(*driver, kLargeBytes, kLargeSlots) {}
+      large(*driver, kLargeBytes, kLargeSlots),
+      kernels(*driver) {}
 
 CudaStream::CudaStream(std::shared_ptr<Gpu> gpu, std::shared_ptr<Quota> quota,
                        std::unique_ptr<Stream> host)
@@ -81,6 +82,15 @@ void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) 
   driver().CopyBox(queue(), Merged(box), width, from, to);
 }
 
+GeneratedKernelPtr CudaStream::Compile(const std::string& source) {
+  return gpu_->kernels.Get(source);
+}
+
+void CudaStream::Launch(const GeneratedKernel& kernel, int64_t count,
+                        std::span<const std::byte> argument) {
+  if (count > 0) driver().Launch(queue(), kernel, count, argument);
+}
+
 void CudaStream::Synchronize() { driver().Synchronize(queue()); }
 
 CudaBackend::CudaBackend(int index, std::unique_ptr<Driver> driver, Backend& host, size_t max_bytes)
@@ -90,7 +100,7 @@ CudaBackend::CudaBackend(int index, std::unique_ptr<Driver> driver, Backend& hos
 DeviceDescription CudaBackend::Describe() const {
   const GpuDescription gpu = gpu_->driver->Describe();
   return {.description = gpu.name,
-          .library = gpu.library,
+          .library = gpu.library + gpu_->kernels.problem(),
           .memory_bytes = gpu.memory_bytes,
           .capability = gpu.capability};
 }

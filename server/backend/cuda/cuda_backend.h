@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/driver.h"
+#include "backend/cuda/kernel_cache.h"
 #include "backend/cuda/staging.h"
 
 namespace gradwire::cuda {
@@ -22,6 +23,7 @@ struct Gpu {
   DeviceMemory memory;
   Staging small;  // for scalars and parameters, of which many are under way
   Staging large;
+  KernelCache kernels;
 };
 
 // A session's queue. What is called returns before it is done, but for Download and Synchronize.
@@ -36,6 +38,9 @@ class CudaStream : public Stream {
   void Download(const Buffer& from, void* host, size_t bytes) override;
   void Zero(void* to, size_t bytes) override;
   void Copy(const Box& box, size_t width, const void* from, void* to) override;
+  GeneratedKernelPtr Compile(const std::string& source) override;
+  void Launch(const GeneratedKernel& kernel, int64_t count,
+              std::span<const std::byte> argument) override;
   void Synchronize() override;
   const std::shared_ptr<Quota>& quota() const override { return quota_; }
   Stream& host() override { return *host_; }

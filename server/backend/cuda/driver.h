@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "backend/backend.h"
 #include "backend/box.h"
 
 namespace gradwire::cuda {
@@ -50,6 +51,12 @@ class Driver {
   virtual void Zero(Queue queue, void* to, size_t bytes) = 0;
   virtual void CopyBox(Queue queue, const Box& box, size_t width, const void* from, void* to) = 0;
   virtual void Record(Queue queue, Event event) = 0;
+
+  // A kernel of Stream::Compile's. Throws OP_UNSUPPORTED with the compiler's words.
+  virtual GeneratedKernelPtr Compile(const std::string& source) = 0;
+  // In queue order, without waiting.
+  virtual void Launch(Queue queue, const GeneratedKernel& kernel, int64_t count,
+                      std::span<const std::byte> argument) = 0;
 
   // Waits until the queue has come to the event's last Record; returns at once without one.
   virtual void Wait(Event event) = 0;
