@@ -83,6 +83,9 @@ ABSL_FLAG(int64_t, max_session_plans, 64,
           "Commands of one session whose plans are kept for when they come again; 0 for none.");
 ABSL_FLAG(bool, fuse_plans, true,
           "Run elementwise operators that follow each other as one when a command comes again.");
+ABSL_FLAG(bool, record_plans, true,
+          "Record a GPU's work for a command that comes again, and launch it as a whole (CUDA "
+          "graphs).");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
           "How long a session lives without a call, unless it asks otherwise.");
 ABSL_FLAG(absl::Duration, max_lease, absl::Hours(24), "The longest lease that a session may ask.");
@@ -170,6 +173,7 @@ SessionLimits Limits() {
   limits.max_queued = absl::GetFlag(FLAGS_max_session_queued);
   limits.max_plans = absl::GetFlag(FLAGS_max_session_plans);
   limits.fuse_plans = absl::GetFlag(FLAGS_fuse_plans);
+  limits.record_plans = absl::GetFlag(FLAGS_record_plans);
   limits.max_bytes = absl::GetFlag(FLAGS_max_bytes);
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
   limits.tenant = {absl::GetFlag(FLAGS_max_tenant_bytes), absl::GetFlag(FLAGS_max_tenant_sessions)};

@@ -38,6 +38,29 @@ class GeneratedKernel {
 };
 using GeneratedKernelPtr = std::shared_ptr<const GeneratedKernel>;
 
+class Stream;
+
+// Work that was recorded on a stream.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // Queues all of it, on that stream.
+  virtual void Launch() = 0;
+};
+
+// Records work of a stream in parts. Recordings read and write the memory that they were made with:
+// what the capture's stream allocated stays theirs while the capture lives, which outlives them.
+// Other captures of the stream have the same memory, once an array's holders have let it go.
+class Capture {
+ public:
+  virtual ~Capture() = default;  // drops a part that was not ended
+  // Where to queue what is recorded, between Begin and End, or is to run at once. Its Allocate
+  // does not wait for other streams. What the host waits for throws INTERNAL while it is recorded.
+  virtual Stream& stream() = 0;
+  virtual void Begin() = 0;
+  virtual std::unique_ptr<Recording> End() = 0;
+};
+
 // One session's ordered queue of work on a device, and its account. Not thread-safe but for
 // Allocate: one command of a session runs at a time, while arrays for later ones come in.
 class Stream {
@@ -63,6 +86,12 @@ class Stream {
   // REQUIRES: Compile of this device gave the kernel.
   virtual void Launch(const GeneratedKernel& /*kernel*/, int64_t /*count*/,
                       std::span<const std::byte> /*argument*/) {}
+  // How often the host has given, taken or waited for something: work of which that is a part
+  // cannot be recorded.
+  virtual int64_t host_accesses() const { return 0; }
+  // Null where the device records nothing.
+  virtual std::unique_ptr<Capture> NewCapture() { return nullptr; }
+  virtual bool can_capture() const { return false; }
   // Waits until all queued work is done.
   virtual void Synchronize() = 0;
   virtual const std::shared_ptr<Quota>& quota() const = 0;

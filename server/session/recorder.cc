@@ -61,11 +61,11 @@ bool IsWatched(const NodePtr& node) { return node->watch() != nullptr; }
 
 }  // namespace
 
-Recorder::Recorder(std::string key, std::vector<Tensor> given, bool fuses)
+Recorder::Recorder(std::string key, std::vector<Tensor> given, Uses uses)
     : key_(std::move(key)),
       first_serial_(Node::LastSerial()),
       given_(std::move(given)),
-      fuses_(fuses) {}
+      uses_(uses) {}
 
 std::optional<size_t> Recorder::ReadOf(const Slot* slot) const {
   const auto found = read_of_.find(slot);
@@ -219,7 +219,15 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
   }
   if (!possible_) return nullptr;
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (fuses_) command_->plan = Fuse(std::move(command_->plan), executor.stream());
+  if (uses_.chains) command_->plan = Fuse(std::move(command_->plan), executor.stream());
+  if (uses_.recordings && executor.stream().can_capture() && !command_->plan.steps.empty()) {
+    std::vector<int> fresh;
+    for (const int number : command_->given) {
+      if (number != kNoArray) fresh.push_back(number);
+    }
+    for (const auto& [number, draw] : command_->seeds) fresh.push_back(number);
+    command_->replay = std::make_unique<Replay>(command_->plan, std::move(fresh));
+  }
   return std::move(command_);
 }
 

@@ -25,8 +25,14 @@ class Recorder {
  public:
   using Changes = std::map<std::string, std::optional<Item>>;
 
-  // `given`: the arrays of the request, in its order. `fuses`: the plan may have chains.
-  Recorder(std::string key, std::vector<Tensor> given, bool fuses);
+  // What the plan may be made of.
+  struct Uses {
+    bool chains = true;
+    bool recordings = true;
+  };
+
+  // `given`: the arrays of the request, in its order.
+  Recorder(std::string key, std::vector<Tensor> given, Uses uses);
 
   const std::string& key() const { return key_; }
 
@@ -57,7 +63,7 @@ class Recorder {
   const std::string key_;
   const uint64_t first_serial_;
   const std::vector<Tensor> given_;
-  const bool fuses_;
+  const Uses uses_;
   std::shared_ptr<CachedCommand> command_ = std::make_shared<CachedCommand>();
   std::vector<SlotPtr> reads_;  // by index of command_->reads
   absl::flat_hash_map<const Slot*, size_t> read_of_;

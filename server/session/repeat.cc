@@ -26,8 +26,10 @@ bool IsAsRead(const CachedCommand::Read& read, const Value& value, int64_t holde
 }  // namespace
 
 void Transaction::Record(std::string key, std::vector<Tensor> given) {
-  recorder_ =
-      std::make_unique<Recorder>(std::move(key), std::move(given), session_.options().fuse_plans);
+  const SessionOptions& options = session_.options();
+  recorder_ = std::make_unique<Recorder>(
+      std::move(key), std::move(given),
+      Recorder::Uses{.chains = options.fuse_plans, .recordings = options.record_plans});
 }
 
 void Transaction::Answer(std::vector<NamedValue> fetched, std::string answer) {
@@ -95,7 +97,11 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
     changes_[name] = result ? std::optional<Item>(results[*result]) : std::nullopt;
   }
   CheckCounts();
-  executor_.Run(command.plan, arrays);
+  if (command.replay != nullptr) {
+    command.replay->Run(command.plan, arrays, executor_);
+  } else {
+    executor_.Run(command.plan, arrays);
+  }
   for (size_t i = 0; i < results.size(); ++i) {
     const CachedCommand::Result& result = command.results[i];
     if (result.read) continue;

@@ -46,9 +46,10 @@ struct SessionOptions {
   uint64_t seed = 0;
   int64_t max_tensors = 0;
   int64_t max_programs = 0;
-  int64_t max_queued = 0;  // commands that wait
-  size_t max_plans = 0;    // commands whose plans are kept; none where it is 0
-  bool fuse_plans = true;  // elementwise operators of a plan run as chains
+  int64_t max_queued = 0;    // commands that wait
+  size_t max_plans = 0;      // commands whose plans are kept; none where it is 0
+  bool fuse_plans = true;    // elementwise operators of a plan run as chains
+  bool record_plans = true;  // plans run as recorded work where the device can
 };
 
 // The lease, and attaching shared memory, are thread-safe. All else belongs to the strand: commands

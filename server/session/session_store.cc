@@ -82,7 +82,8 @@ SessionOptions SessionStore::OptionsFor(const OpenRequest& request) const {
                          .max_programs = limits_.max_programs,
                          .max_queued = limits_.max_queued,
                          .max_plans = static_cast<size_t>(std::max(limits_.max_plans, int64_t{0})),
-                         .fuse_plans = limits_.fuse_plans};
+                         .fuse_plans = limits_.fuse_plans,
+                         .record_plans = limits_.record_plans};
   options.lease = request.lease.count() == 0 ? limits_.default_lease : request.lease;
   if (options.lease.count() < 0 || options.lease > limits_.max_lease) {
     throw Error(reason::kInvalidArgument,

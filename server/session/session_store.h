@@ -36,6 +36,7 @@ struct SessionLimits {
   int64_t max_queued = 2048;
   int64_t max_plans = 64;
   bool fuse_plans = true;
+  bool record_plans = true;
   // Of all sessions together.
   int64_t max_bytes = 0;
   int64_t max_sessions = 10000;

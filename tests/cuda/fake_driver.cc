@@ -127,7 +127,12 @@ void FakeDriver::DeleteEvent(Event event) noexcept {
 void FakeDriver::Add(Queue queue, Work work) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
-  static_cast<FakeQueue*>(queue)->work.push_back(std::move(work));
+  auto* fake = static_cast<FakeQueue*>(queue);
+  if (fake->captured != nullptr) {
+    fake->captured->push_back(std::move(work.run));
+  } else {
+    fake->work.push_back(std::move(work));
+  }
 }
 
 void FakeDriver::Run(Queue queue, std::function<void()> work) {
@@ -154,6 +159,7 @@ void FakeDriver::Record(Queue queue, Event event) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
   auto* fake = static_cast<FakeQueue*>(queue);
+  RefuseAmidCapture(*fake, "an event");
   fake->work.push_back({.recorded = event});
   recorded_[event] = fake;
 }
@@ -196,6 +202,7 @@ void FakeDriver::Synchronize(Queue queue) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
   auto* fake = static_cast<FakeQueue*>(queue);
+  RefuseAmidCapture(*fake, "a wait");
   if (!fake->work.empty()) ++waits_;
   DrainLocked(*fake, nullptr);
 }
@@ -203,6 +210,7 @@ void FakeDriver::Synchronize(Queue queue) {
 void FakeDriver::SynchronizeAll() {
   const std::lock_guard lock(mutex_);
   if (!problem_.empty()) return;
+  for (FakeQueue* queue : queues_) RefuseAmidCapture(*queue, "a wait for all");
   for (FakeQueue* queue : queues_) DrainLocked(*queue, nullptr);
 }
 

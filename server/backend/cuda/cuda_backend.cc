@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backend/caching_allocator.h"
+#include "backend/cuda/capture.h"
 #include "backend/quota.h"
 
 namespace gradwire::cuda {
@@ -53,12 +54,14 @@ CudaStream::CudaStream(std::shared_ptr<Gpu> gpu, std::shared_ptr<Quota> quota,
       host_(std::move(host)),
       lane_(std::make_shared<Lane>(gpu_->memory)) {}
 
-BufferPtr CudaStream::Allocate(size_t bytes) {
+BufferPtr CudaStream::Allocate(size_t bytes) { return AllocateNew(bytes, /*may_wait=*/true); }
+
+BufferPtr CudaStream::AllocateNew(size_t bytes, bool may_wait) {
   const size_t block_size = CachingAllocator::BlockSize(bytes);
   quota_->Take(static_cast<int64_t>(block_size));
   void* block = nullptr;
   try {
-    block = gpu_->memory.Allocate(*lane_, block_size);
+    block = gpu_->memory.Allocate(*lane_, block_size, may_wait);
   } catch (...) {
     quota_->Give(static_cast<int64_t>(block_size));
     throw;
@@ -67,10 +70,12 @@ BufferPtr CudaStream::Allocate(size_t bytes) {
 }
 
 void CudaStream::Upload(const void* host, Buffer& to, size_t bytes) {
+  ++host_accesses_;
   StagingFor(*gpu_, bytes).Upload(queue(), to.data(), host, bytes);
 }
 
 void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
+  ++host_accesses_;
   StagingFor(*gpu_, bytes).Download(queue(), host, from.data(), bytes);
 }
 
@@ -82,6 +87,11 @@ void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) 
   driver().CopyBox(queue(), Merged(box), width, from, to);
 }
 
+std::unique_ptr<Capture> CudaStream::NewCapture() {
+  if (captures_ == nullptr) captures_ = std::make_shared<CaptureMemory>();
+  return std::make_unique<GraphCapture>(*this, captures_);
+}
+
 GeneratedKernelPtr CudaStream::Compile(const std::string& source) {
   return gpu_->kernels.Get(source);
 }
@@ -91,7 +101,10 @@ void CudaStream::Launch(const GeneratedKernel& kernel, int64_t count,
   if (count > 0) driver().Launch(queue(), kernel, count, argument);
 }
 
-void CudaStream::Synchronize() { driver().Synchronize(queue()); }
+void CudaStream::Synchronize() {
+  ++host_accesses_;
+  driver().Synchronize(queue());
+}
 
 CudaBackend::CudaBackend(int index, std::unique_ptr<Driver> driver, Backend& host, size_t max_bytes)
     : gpu_(std::make_shared<Gpu>(Device{DeviceType::kCuda, index}, std::move(driver), max_bytes)),

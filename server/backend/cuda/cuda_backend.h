@@ -14,6 +14,8 @@
 
 namespace gradwire::cuda {
 
+class CaptureMemory;  // capture.h
+
 // What the streams and buffers of a GPU share, and keep alive.
 struct Gpu {
   Gpu(Device id, std::unique_ptr<Driver> runtime, size_t max_bytes);
@@ -41,6 +43,9 @@ class CudaStream : public Stream {
   GeneratedKernelPtr Compile(const std::string& source) override;
   void Launch(const GeneratedKernel& kernel, int64_t count,
               std::span<const std::byte> argument) override;
+  int64_t host_accesses() const override { return host_accesses_; }
+  std::unique_ptr<Capture> NewCapture() override;
+  bool can_capture() const override { return true; }
   void Synchronize() override;
   const std::shared_ptr<Quota>& quota() const override { return quota_; }
   Stream& host() override { return *host_; }
@@ -49,11 +54,21 @@ class CudaStream : public Stream {
   Driver& driver() { return *gpu_->driver; }
   Driver::Queue queue() { return lane_->queue(); }
 
+ protected:
+  // Another stream of the same queue.
+  CudaStream(const CudaStream&) = default;
+
+  BufferPtr AllocateNew(size_t bytes, bool may_wait);
+  const std::shared_ptr<Gpu>& gpu() const { return gpu_; }
+  const std::shared_ptr<Lane>& lane() const { return lane_; }
+
  private:
   const std::shared_ptr<Gpu> gpu_;
   const std::shared_ptr<Quota> quota_;
-  const std::unique_ptr<Stream> host_;
+  const std::shared_ptr<Stream> host_;
   const std::shared_ptr<Lane> lane_;
+  std::shared_ptr<CaptureMemory> captures_;  // made when it is first needed
+  int64_t host_accesses_ = 0;
 };
 
 class CudaBackend : public Backend {

@@ -5,8 +5,9 @@
 namespace gradwire::cuda {
 namespace {
 
-// Of at most some ten thousand bytes each, beside the code. Plans keep those that they use.
-constexpr size_t kMostKernels = 1024;
+// None is dropped: to unload one is to wait for all queues. What comes when there are so many runs
+// without.
+constexpr size_t kMostKernels = 4096;
 
 }  // namespace
 
@@ -14,7 +15,7 @@ constexpr size_t kMostKernels = 1024;
 GeneratedKernelPtr KernelCache::Get(const std::string& source) {
   const std::lock_guard lock(mutex_);
   if (const auto found = kernels_.find(source); found != kernels_.end()) return found->second;
-  if (kernels_.size() >= kMostKernels) kernels_.clear();
+  if (kernels_.size() >= kMostKernels) return nullptr;
   GeneratedKernelPtr& kernel = kernels_[source];
   try {
     kernel = driver_.Compile(source);

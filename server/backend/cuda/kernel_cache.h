@@ -15,7 +15,8 @@ class KernelCache {
  public:
   explicit KernelCache(Driver& driver) : driver_(driver) {}
 
-  // Compiles what is new, which takes a part of a second. Null where that fails, or has failed.
+  // Compiles what is new, which takes a part of a second, and keeps it. Null where that fails, or
+  // has failed, or where there are too many.
   GeneratedKernelPtr Get(const std::string& source);
   // ", no generated kernels: " and what the compiler said when it first failed; empty before.
   std::string problem() const;

@@ -81,10 +81,9 @@ class LoadedKernel final : public GeneratedKernel {
       throw;
     }
   }
-  // What is queued runs to its end before.
+  // The GPU's queues are no more: it keeps its kernels to the end.
   ~LoadedKernel() override {
     cudaSetDevice(gpu_);
-    cudaDeviceSynchronize();
     cudaLibraryUnload(library_);
   }
   LoadedKernel(const LoadedKernel&) = delete;
@@ -199,6 +198,33 @@ class Runtime final : public Driver {
     GRADWIRE_CUDA_CHECK(cudaLaunchKernel(static_cast<const LoadedKernel&>(kernel).get(),
                                          dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
                                          arguments.data(), 0, static_cast<cudaStream_t>(queue)));
+  }
+
+  // Relaxed: other threads may allocate meanwhile, and this one too.
+  void BeginCapture(Queue queue) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaStreamBeginCapture(static_cast<cudaStream_t>(queue), cudaStreamCaptureModeRelaxed));
+  }
+  Graph EndCapture(Queue queue) override {
+    Use();
+    cudaGraph_t graph = nullptr;
+    GRADWIRE_CUDA_CHECK(cudaStreamEndCapture(static_cast<cudaStream_t>(queue), &graph));
+    cudaGraphExec_t launched = nullptr;
+    const cudaError_t status = cudaGraphInstantiate(&launched, graph, 0);
+    cudaGraphDestroy(graph);
+    GRADWIRE_CUDA_CHECK(status);
+    return launched;
+  }
+  void LaunchGraph(Queue queue, Graph graph) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(queue)));
+  }
+  void DeleteGraph(Queue queue, Graph graph) noexcept override {
+    cudaSetDevice(gpu_);
+    cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
+    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
   }
 
   void Wait(Event event) override {
