@@ -68,7 +68,7 @@ TARGETS = {
     "unit": "gradwire_unit_tests",
     "ops": "gradwire_op_tests",
     "cuda": "gradwire_cuda_tests",
-    "nvcc": "gradwire-server",
+    "nvcc": "gradwire-server gradwire_cuda_tests",
     "e2e": "gradwire-server",
     "fuzz": "gradwire_fuzz",
     "onnx": "gradwire-server",

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,37 @@ struct MathMode {
   bool nondeterministic = false;
 };
 
+// A kernel that was made of source at run time, for the streams of one device. Immutable.
+class GeneratedKernel {
+ public:
+  virtual ~GeneratedKernel() = default;
+};
+using GeneratedKernelPtr = std::shared_ptr<const GeneratedKernel>;
+
+class Stream;
+
+// Work that was recorded on a stream.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // Queues all of it, on that stream.
+  virtual void Launch() = 0;
+};
+
+// Records work of a stream in parts. Recordings read and write the memory that they were made with:
+// what the capture's stream allocated stays theirs while the capture lives, which outlives them.
+// Other captures of the stream have the same memory, once an array's holders have let it go.
+class Capture {
+ public:
+  virtual ~Capture() = default;  // drops a part that was not ended
+  // Where to queue what is recorded, between Begin and End, or is to run at once. Its Allocate
+  // does not wait for other streams. What the host waits for, or checks later, throws INTERNAL
+  // while it is recorded. Checks put off at other times are the recorded stream's.
+  virtual Stream& stream() = 0;
+  virtual void Begin() = 0;
+  virtual std::unique_ptr<Recording> End() = 0;
+};
+
 // One session's ordered queue of work on a device, and its account. Not thread-safe but for
 // Allocate: one command of a session runs at a time, while arrays for later ones come in.
 class Stream {
@@ -63,6 +95,19 @@ class Stream {
   // read to where it goes. The arrays do not overlap.
   virtual void Zero(void* to, size_t bytes) = 0;
   virtual void Copy(const Box& box, size_t width, const void* from, void* to) = 0;
+  // The kernel of a source like that of ops/chain_kernel.h; it is made once. Null where the device
+  // has no compiler, or this one fails.
+  virtual GeneratedKernelPtr Compile(const std::string& /*source*/) { return nullptr; }
+  // In queue order: runs it for each index in [0, count). `argument` is copied.
+  // REQUIRES: Compile of this device gave the kernel.
+  virtual void Launch(const GeneratedKernel& /*kernel*/, int64_t /*count*/,
+                      std::span<const std::byte> /*argument*/) {}
+  // How often the host has given, taken, waited for something or is to check it: work of which that
+  // is a part cannot be recorded.
+  virtual int64_t host_accesses() const { return 0; }
+  // Null where the device records nothing.
+  virtual std::unique_ptr<Capture> NewCapture() { return nullptr; }
+  virtual bool can_capture() const { return false; }
   // Waits until all queued work is done.
   virtual void Synchronize() = 0;
   // Has `check` called with the first `bytes` of an array, on the host, by FinishChecks at the

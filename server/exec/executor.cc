@@ -1,25 +1,20 @@
 #include "exec/executor.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "backend/cpu/dnnl.h"
 #include "backend/quota.h"
 #include "core/error.h"
-#include "core/strings.h"
 #include "exec/chain.h"
-#include "exec/host_fallback.h"
+#include "exec/checks_of_run.h"
 #include "exec/op_times.h"
+#include "exec/run_step.h"
 #include "graph/anomaly.h"
-#include "graph/kernel.h"
 #include "graph/op.h"
 
 namespace gradwire {
 namespace {
-
-using Tensors = absl::InlinedVector<Tensor, 4>;
 
 // What one plan may keep of constants that operators make, and as much again of copies of weights.
 int64_t MaxKeptBytes(const Quota& quota) {
@@ -39,138 +34,6 @@ void PackConstants(Plan& plan, const NumberedTensors& constants, int64_t room) {
     step.packed = std::make_shared<onednn::Packed>();
   }
 }
-
-// Strings that a kernel only moved lie in the pools of its inputs.
-void ShareStrings(const Tensors& inputs, Tensors& outputs) {
-  for (Tensor& output : outputs) {
-    if (output.dtype() != DType::kString || !output.buffer()->held().empty()) continue;
-    for (const Tensor& input : inputs) {
-      if (input && input.dtype() == DType::kString) HoldPools(input, output);
-    }
-  }
-}
-
-// One operator's call, whoever asks for it.
-struct OpRun {
-  const OpDef& op;
-  Kernel kernel;
-  const Attributes& attributes;
-  Stream& stream;
-  const Origin& origin;
-  onednn::Packed* packed = nullptr;
-
-  // `spec_of(i)` is the spec of output i; `donates(i)` whether output 0 may take over the buffer of
-  // input i.
-  template <class SpecOf, class Donates>
-  Tensors operator()(const Tensors& inputs, size_t num_outputs, const SpecOf& spec_of,
-                     const Donates& donates) const {
-    Tensors outputs;
-    if (op.alias) {
-      for (size_t i = 0; i < num_outputs; ++i) {
-        outputs.emplace_back(spec_of(i), inputs[i].buffer());
-      }
-      return outputs;
-    }
-    for (size_t i = 0; i < num_outputs; ++i) {
-      BufferPtr donated = i == 0 ? Donated(inputs, spec_of(0), donates) : nullptr;
-      outputs.push_back(donated ? Tensor(spec_of(i), std::move(donated))
-                                : AllocateTensor(stream, spec_of(i)));
-    }
-    KernelContext context(inputs, std::span(outputs.data(), outputs.size()), attributes, stream,
-                          packed, &op, &origin);
-    HasKernelFor(inputs, outputs) ? kernel(context) : RunOnHost(op, context);
-    ShareStrings(inputs, outputs);
-    return outputs;
-  }
-
- private:
-  // Otherwise the operator, or an array's element type, is left to the host.
-  bool HasKernelFor(const Tensors& inputs, const Tensors& outputs) const {
-    const DeviceType device = stream.device().type;
-    if (device == DeviceType::kCpu) return true;
-    const auto fits = [types = TypesOn(device)](const Tensor& tensor) {
-      return !tensor || types.Contains(tensor.dtype());
-    };
-    return kernel != nullptr && std::all_of(inputs.begin(), inputs.end(), fits) &&
-           std::all_of(outputs.begin(), outputs.end(), fits);
-  }
-  template <class Donates>
-  BufferPtr Donated(const Tensors& inputs, const TensorSpec& spec, const Donates& donates) const {
-    // A buffer of strings holds pools: those of one array, not of the next.
-    if (!op.in_place || spec.dtype == DType::kString) return nullptr;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
-                        BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);
-      if (fits && donates(i)) return inputs[i].buffer();
-    }
-    return nullptr;
-  }
-};
-
-// Calls `run`; its errors say where they come from: those of the trace are placed by the verb that
-// traces, a kernel's only here.
-template <class Run>
-void Placed(const OpDef& op, const Origin& origin, const Run& run) {
-  try {
-    run();
-  } catch (Error& error) {
-    if (error.reason().name != reason::kNonFinite.name) SayWhere(op, origin, error);
-    throw;
-  }
-}
-
-Tensors RunOperator(const PlanStep& step, const Tensors& inputs, Stream& stream) {
-  const OpRun run{*step.op, step.kernel, step.attributes, stream, step.origin, step.packed.get()};
-  return run(
-      inputs, step.outputs.size(), [&](size_t i) -> const TensorSpec& { return step.specs[i]; },
-      [&](size_t i) { return step.last_use[i] && inputs[i].buffer().use_count() == 1; });
-}
-
-Tensors RunLinks(const PlanStep& step, const Tensors& inputs, Stream& stream) {
-  Tensors outputs;
-  for (size_t i = 0; i < step.outputs.size(); ++i) {
-    const std::vector<size_t>& donors = step.chain->donors[i];
-    const auto donor = std::find_if(donors.begin(), donors.end(), [&](size_t k) {
-      return step.last_use[k] && inputs[k].buffer().use_count() == 1;
-    });
-    outputs.push_back(donor != donors.end() ? Tensor(step.specs[i], inputs[*donor].buffer())
-                                            : AllocateTensor(stream, step.specs[i]));
-  }
-  RunChain(*step.chain, inputs, std::span(outputs.data(), outputs.size()));
-  return outputs;
-}
-
-void RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream) {
-  Tensors inputs;
-  for (size_t i = 0; i < step.inputs.size(); ++i) {
-    if (step.inputs[i] == kNoArray) {
-      inputs.emplace_back();
-      continue;
-    }
-    Tensor& array = arrays[static_cast<size_t>(step.inputs[i])];
-    inputs.push_back(step.last_use[i] ? std::move(array) : array);
-  }
-  Tensors outputs =
-      step.chain != nullptr ? RunLinks(step, inputs, stream) : RunOperator(step, inputs, stream);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (step.outputs[i] != kNoArray) {
-      arrays[static_cast<size_t>(step.outputs[i])] = std::move(outputs[i]);
-    }
-  }
-}
-
-// Checks that operators put off belong to one run: they are finished with it, or forgotten.
-class ChecksOfRun {
- public:
-  explicit ChecksOfRun(Stream& stream) : stream_(stream) {}
-  ~ChecksOfRun() { stream_.ForgetChecks(); }
-  ChecksOfRun(const ChecksOfRun&) = delete;
-  ChecksOfRun& operator=(const ChecksOfRun&) = delete;
-  void Finish() { stream_.FinishChecks(); }
-
- private:
-  Stream& stream_;
-};
 
 }  // namespace
 
@@ -198,12 +61,18 @@ void Executor::Run(Node& node) {
     const bool kept = node.recorded() && node.SavesInput(i);
     return !kept && node.inputs()[i].slot().use_count() == 1 && inputs[i].buffer().use_count() == 2;
   };
-  const OpRun run{node.op(), KernelOn(node.op(), stream_.device().type), node.attributes(), stream_,
-                  node.origin()};
-  Tensors outputs = run(
-      inputs, node.num_outputs(),
-      [&](size_t i) -> const TensorSpec& { return node.output_slot(static_cast<int>(i))->spec; },
-      donates);
+  const OpDef& op = node.op();
+  Tensors outputs;
+  for (size_t i = 0; i < node.num_outputs(); ++i) {
+    const TensorSpec& spec = node.output_slot(static_cast<int>(i))->spec;
+    BufferPtr buffer = op.alias ? inputs[i].buffer() : nullptr;
+    if (!op.alias && i == 0) buffer = DonatedBy(op, inputs, spec, donates);
+    outputs.push_back(buffer ? Tensor(spec, std::move(buffer)) : AllocateTensor(stream_, spec));
+  }
+  if (!op.alias) {
+    const Kernel kernel = KernelOn(op, stream_.device().type);
+    RunKernel({op, kernel, node.attributes(), node.origin()}, inputs, outputs, stream_);
+  }
   for (size_t i = 0; i < outputs.size(); ++i) {
     Slot& slot = *node.output_slot(static_cast<int>(i));
     slot.tensor = std::move(outputs[i]);
@@ -218,7 +87,7 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
   OpClock clock;
   for (const PlanStep& step : plan.steps) {
     between_ops_();
-    Placed(*step.op, step.origin, [&] { RunStep(step, arrays, stream_); });
+    RunStep(step, arrays, stream_);
     if (step.chain != nullptr) {
       clock.Ran(step.chain->ops);
     } else {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -16,21 +17,32 @@ constexpr size_t kMaxLinks = 64;
 
 using Group = std::vector<const PlanStep*>;
 
-// Null where the step is not to be part of a chain. Elements that lie within bytes, or refer
-// elsewhere, are for kernels.
+// Elements that lie within bytes, or refer elsewhere, are for kernels.
+bool IsPlain(const TensorSpec& spec) {
+  const int bits = BitWidth(spec.dtype);
+  return bits % 8 == 0 && bits <= 64;
+}
+
+// The CPU's loop of a step; null where there is none.
 Loop LoopOfStep(const Plan& plan, const PlanStep& step) {
   if (step.op->loop == nullptr || step.kernel != step.op->cpu) return {};
-  const auto is_plain = [](const TensorSpec& spec) {
-    const int bits = BitWidth(spec.dtype);
-    return bits % 8 == 0 && bits <= 64;
-  };
-  bool plain = is_plain(step.specs[0]);
-  for (const int input : step.inputs) {
-    plain = plain && (input == kNoArray || is_plain(plan.specs[static_cast<size_t>(input)]));
-  }
-  if (!plain) return {};
   const TensorSpec& first = plan.specs[static_cast<size_t>(step.inputs[0])];
   return step.op->loop(first.dtype, step.specs[0].dtype);
+}
+
+// Whether the step may be a link.
+bool IsLink(const Plan& plan, const PlanStep& step, DeviceType device) {
+  const auto fits = [&](const TensorSpec& spec) {
+    return IsPlain(spec) && TypesOn(device).Contains(spec.dtype);
+  };
+  const bool on_cpu = device == DeviceType::kCpu;
+  const bool known = on_cpu ? step.op->loop != nullptr && step.kernel == step.op->cpu
+                            : !step.op->functor.type.empty() && step.kernel == step.op->cuda;
+  if (!known || !fits(step.specs[0])) return false;
+  const bool all = std::all_of(step.inputs.begin(), step.inputs.end(), [&](int input) {
+    return input == kNoArray || fits(plan.specs[static_cast<size_t>(input)]);
+  });
+  return all && (!on_cpu || LoopOfStep(plan, step).run != nullptr);
 }
 
 // Puts each step into a group, which runs where its first step stood: later steps move up, past
@@ -38,7 +50,8 @@ Loop LoopOfStep(const Plan& plan, const PlanStep& step) {
 // checkpoint computes again, say.
 class Grouping {
  public:
-  explicit Grouping(const Plan& plan) : plan_(plan), made_in_(plan.specs.size(), -1) {
+  Grouping(const Plan& plan, DeviceType device)
+      : plan_(plan), device_(device), made_in_(plan.specs.size(), -1) {
     for (const PlanStep& step : plan.steps) Place(step);
   }
 
@@ -51,7 +64,7 @@ class Grouping {
   };
 
   void Place(const PlanStep& step) {
-    if (LoopOfStep(plan_, step).run == nullptr) {
+    if (!IsLink(plan_, step, device_)) {
       if (!step.op->alias) open_.clear();
       Append(step);
       return;
@@ -100,6 +113,7 @@ class Grouping {
   }
 
   const Plan& plan_;
+  const DeviceType device_;
   std::vector<int> made_in_;  // group by array; -1: given
   std::vector<Group> groups_;
   absl::flat_hash_map<Dims, Open> open_;  // the group of a shape that may still grow
@@ -116,11 +130,18 @@ class ChainBuilder {
     chain_.inputs = step_.inputs.size();
     chain_.outputs = step_.outputs.size();
     chain_.numel = group[0]->specs[0].numel();
+    for (const int array : step_.inputs) AddSpec(array);
+    for (const int array : step_.outputs) AddSpec(array);
     for (size_t i = 0; i < group.size(); ++i) AddLink(i);
     FindDonors();
   }
 
-  PlanStep Build() && {
+  // Nothing where the device does not make a kernel of it.
+  std::optional<PlanStep> Build(Stream& stream) && {
+    if (stream.device().type != DeviceType::kCpu) {
+      chain_.generated = GeneratedChain::Make(chain_, stream);
+      if (chain_.generated == nullptr) return std::nullopt;
+    }
     step_.chain = std::make_shared<const Chain>(std::move(chain_));
     return std::move(step_);
   }
@@ -157,6 +178,8 @@ class ChainBuilder {
     return number;
   }
 
+  void AddSpec(int array) { chain_.specs.push_back(plan_.specs[static_cast<size_t>(array)]); }
+
   int64_t Width(int array) const {
     return BitWidth(plan_.specs[static_cast<size_t>(array)].dtype) / 8;
   }
@@ -173,7 +196,9 @@ class ChainBuilder {
     ReleaseScratch(step, i);
     const int output = step.outputs[0];
     if (!number_of_.contains(output)) TakeScratch(output);
-    chain_.links.push_back({.loop = LoopOfStep(plan_, step),
+    chain_.links.push_back({.op = step.op,
+                            .dtype = step.specs[0].dtype,
+                            .loop = LoopOfStep(plan_, step),
                             .attributes = step.attributes,
                             .operands = operands,
                             .result = number_of_.at(output),
@@ -240,15 +265,17 @@ class ChainBuilder {
 
 }  // namespace
 
-Plan Fuse(Plan plan) {
+Plan Fuse(Plan plan, Stream& stream) {
   const std::vector<int> readers = CountReaders(plan);
   std::vector<PlanStep> steps;
-  for (const Group& group : Grouping(plan).groups()) {
-    if (group.size() == 1) {
-      steps.push_back(*group[0]);
-    } else {
-      steps.push_back(ChainBuilder(plan, group, readers).Build());
+  for (const Group& group : Grouping(plan, stream.device().type).groups()) {
+    if (group.size() > 1) {
+      if (auto chain = ChainBuilder(plan, group, readers).Build(stream)) {
+        steps.push_back(*std::move(chain));
+        continue;
+      }
     }
+    for (const PlanStep* step : group) steps.push_back(*step);
   }
   plan.steps = std::move(steps);
   MarkLastUses(plan);

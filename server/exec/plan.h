@@ -40,8 +40,11 @@ struct PlanStep {
 
 // How plans are made faster, each for itself.
 struct PlanOptions {
-  bool fuse = true;           // elementwise operators run as chains: exec/fusion.h
+  // Products do what comes after them, elementwise operators run as chains: exec/epilogue.h,
+  // exec/fusion.h
+  bool fuse = true;
   bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
+  bool record = true;         // work is recorded where the device can: exec/replay.h
 };
 
 using NumberedTensors = std::vector<std::pair<int, Tensor>>;

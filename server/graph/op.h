@@ -17,6 +17,7 @@
 #include "core/attributes.h"
 #include "core/dtype.h"
 #include "core/epilogue.h"
+#include "graph/functor.h"
 #include "graph/item.h"
 #include "graph/loop.h"
 #include "graph/node.h"
@@ -120,6 +121,9 @@ struct OpDef {
   // Of an elementwise operator with one output: what its CPU kernel runs, so that such operators
   // can run as one. Null, or without a loop for some types: it runs alone.
   LoopOf loop = nullptr;
+  // The same of what its CUDA kernel computes, for element types of kDense: AddFunctor sets it from
+  // the .cu.
+  FunctorDef functor = {};
   // Of such an operator: the epilogue that is the same.
   Epilogue epilogue = Epilogue::kNone;
   // How the CPU computes it on images whose channels lie last; null: a plan transposes them.
@@ -144,6 +148,9 @@ class Registry {
   std::vector<const OpDef*> All() const;
   // The laws of op.h; a message for each row that breaks one.
   std::vector<std::string> Validate() const;
+  // Gives a registered row the functor of its CUDA kernel, when its kernels are added.
+  bool AddFunctor(std::string_view domain, std::string_view name, int since,
+                  const FunctorDef& functor);
 };
 
 // The newest version of the default domain, and of ONNX's IR, that models may use.

@@ -65,6 +65,16 @@ bool Registry::AddKernel(std::string_view domain, std::string_view name, int sin
   return false;
 }
 
+bool Registry::AddFunctor(std::string_view domain, std::string_view name, int since,
+                          const FunctorDef& functor) {
+  for (OpDef& op : Table()[{domain, name}]) {
+    if (op.since != since) continue;
+    op.functor = functor;
+    return true;
+  }
+  return false;
+}
+
 const OpDef* Registry::Find(std::string_view domain, std::string_view name, int64_t version) const {
   const auto found = Table().find({domain == "ai.onnx" ? "" : domain, name});
   if (found == Table().end()) return nullptr;

@@ -4,11 +4,11 @@
 namespace gradwire::cuda {
 namespace {
 
-GRADWIRE_CUDA_KERNEL("", "Add", 7, BinaryKernel<fn::Add, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Sub", 7, BinaryKernel<fn::Sub, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Mul", 7, BinaryKernel<fn::Mul, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Div", 7, BinaryKernel<fn::Div, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Neg", 1, UnaryKernel<fn::Neg, SignedTypes>);
+GRADWIRE_CUDA_BINARY("", "Add", 7, fn::Add, NumberTypes);
+GRADWIRE_CUDA_BINARY("", "Sub", 7, fn::Sub, NumberTypes);
+GRADWIRE_CUDA_BINARY("", "Mul", 7, fn::Mul, NumberTypes);
+GRADWIRE_CUDA_BINARY("", "Div", 7, fn::Div, NumberTypes);
+GRADWIRE_CUDA_UNARY("", "Neg", 1, fn::Neg, SignedTypes);
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -230,6 +230,7 @@ void BatchNormKernel(KernelContext& k) {
 void BatchNormGradKernel(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { BatchNormGrad<T>(k); });
 }
+
 GRADWIRE_CUDA_KERNEL("gradwire", "BatchNorm", 1, BatchNormKernel);
 GRADWIRE_CUDA_KERNEL("gradwire", "BatchNormGrad", 1, BatchNormGradKernel);
 

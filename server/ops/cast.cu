@@ -17,6 +17,7 @@ void CastKernel(KernelContext& context) {
 }
 
 GRADWIRE_CUDA_KERNEL("", "Cast", 1, CastKernel);
+GRADWIRE_CUDA_FUNCTOR("", "Cast", 1, {.type = "fn::Convert<Result>"});
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -31,6 +31,24 @@ inline std::vector<KernelRow>& KernelRows() {
   [[maybe_unused]] const bool GRADWIRE_CONCAT(kCudaRow, __COUNTER__) = \
       (::gradwire::cuda::KernelRows().push_back({domain, name, since, __VA_ARGS__}), true)
 
+struct FunctorRow {
+  std::string_view domain;
+  std::string_view name;
+  int since;
+  FunctorDef functor;
+};
+
+inline std::vector<FunctorRow>& FunctorRows() {
+  static std::vector<FunctorRow> rows;
+  return rows;
+}
+
+// GRADWIRE_CUDA_FUNCTOR("", "Tanh", 1, DefineFunctor<fn::Tanh>("fn::Tanh")) likewise: what the
+// row's kernel computes, element by element.
+#define GRADWIRE_CUDA_FUNCTOR(domain, name, since, ...)                    \
+  [[maybe_unused]] const bool GRADWIRE_CONCAT(kCudaFunctor, __COUNTER__) = \
+      (::gradwire::cuda::FunctorRows().push_back({domain, name, since, __VA_ARGS__}), true)
+
 }  // namespace gradwire::cuda
 
 #endif  // GRADWIRE_OPS_CUDA_KERNEL_H_

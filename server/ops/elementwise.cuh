@@ -7,6 +7,7 @@
 #include "backend/cuda/launch.h"
 #include "ops/cuda_kernel.h"
 #include "ops/offsets.cuh"
+#include "ops/pack.h"
 #include "ops/real_math.h"
 
 namespace gradwire::cuda {
@@ -24,12 +25,7 @@ F FunctorOf(const Attributes& attributes) {
 // Elements that a thread takes at a time, where all arrays are walked alike: loads of 16 bytes of
 // the widest type. Buffers are aligned to more.
 template <class T, class R>
-inline constexpr int kPack = 16 / (sizeof(T) > sizeof(R) ? sizeof(T) : sizeof(R));
-
-template <class T, int kCount>
-struct alignas(sizeof(T) * kCount) Pack {
-  T at[kCount];
-};
+inline constexpr int kPack = kPackBytes / (sizeof(T) > sizeof(R) ? sizeof(T) : sizeof(R));
 
 // y[i] = f(x[i]) for the i-th pack, or what is left of it. y may be x.
 template <class T, class R, class F>
@@ -146,6 +142,14 @@ void BinaryKernel(KernelContext& context) {
     MapTwo<T, R>(context, f);
   });
 }
+
+// A row whose kernel is a functor's.
+#define GRADWIRE_CUDA_UNARY(domain, name, since, functor, types)          \
+  GRADWIRE_CUDA_KERNEL(domain, name, since, UnaryKernel<functor, types>); \
+  GRADWIRE_CUDA_FUNCTOR(domain, name, since, DefineFunctor<functor>(#functor))
+#define GRADWIRE_CUDA_BINARY(domain, name, since, functor, types)          \
+  GRADWIRE_CUDA_KERNEL(domain, name, since, BinaryKernel<functor, types>); \
+  GRADWIRE_CUDA_FUNCTOR(domain, name, since, DefineFunctor<functor>(#functor))
 
 }  // namespace gradwire::cuda
 

@@ -4,11 +4,11 @@
 namespace gradwire::cuda {
 namespace {
 
-GRADWIRE_CUDA_KERNEL("", "Exp", 1, UnaryKernel<fn::Exp, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Log", 1, UnaryKernel<fn::Log, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Sqrt", 1, UnaryKernel<fn::Sqrt, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Reciprocal", 1, UnaryKernel<fn::Reciprocal, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Erf", 9, UnaryKernel<fn::Erf, FloatTypes>);
+GRADWIRE_CUDA_UNARY("", "Exp", 1, fn::Exp, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Log", 1, fn::Log, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Sqrt", 1, fn::Sqrt, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Reciprocal", 1, fn::Reciprocal, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Erf", 9, fn::Erf, FloatTypes);
 
 }  // namespace
 }  // namespace gradwire::cuda

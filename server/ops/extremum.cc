@@ -4,6 +4,7 @@
 #include "graph/formula.h"
 #include "ops/binary_functors.h"
 #include "ops/elementwise.h"
+#include "ops/ternary_functors.h"
 
 namespace gradwire {
 namespace {
@@ -64,10 +65,7 @@ void ClipRun(const LoopCall& call) {
   const T high = call.inputs[2] != nullptr
                      ? *call.in<T>(2)
                      : (Limits::has_infinity ? Limits::infinity() : Limits::max());
-  MapRun(call.in<T>(0), call.out<T>(), call.count, [=](T x) {
-    const T raised = x < low ? low : x;
-    return raised > high ? high : raised;
-  });
+  MapRun(call.in<T>(0), call.out<T>(), call.count, [=](T x) { return fn::Clip()(x, low, high); });
 }
 
 Loop ClipLoop(DType input, DType /*output*/) {

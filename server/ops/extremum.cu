@@ -1,7 +1,6 @@
-#include <limits>
-
 #include "ops/binary_functors.h"
 #include "ops/elementwise.cuh"
+#include "ops/ternary_functors.h"
 
 namespace gradwire::cuda {
 namespace {
@@ -13,8 +12,8 @@ struct Clipped {
   const T* high;
 
   GRADWIRE_FN T operator()(T x) const {
-    if (low != nullptr && x < *low) x = *low;
-    return high != nullptr && x > *high ? *high : x;
+    if (low != nullptr) x = fn::Clip::Raise(x, *low);
+    return high != nullptr ? fn::Clip::Lower(x, *high) : x;
   }
 };
 
@@ -26,9 +25,10 @@ void ClipKernel(KernelContext& context) {
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "Maximum", 1, BinaryKernel<fn::Maximum, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "Minimum", 1, BinaryKernel<fn::Minimum, NumberTypes>);
+GRADWIRE_CUDA_BINARY("gradwire", "Maximum", 1, fn::Maximum, NumberTypes);
+GRADWIRE_CUDA_BINARY("gradwire", "Minimum", 1, fn::Minimum, NumberTypes);
 GRADWIRE_CUDA_KERNEL("", "Clip", 11, ClipKernel);
+GRADWIRE_CUDA_FUNCTOR("", "Clip", 11, DefineFunctor<fn::Clip>("fn::Clip"));
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -1,5 +1,8 @@
 // What elementwise operators do to their elements. Plain structs that host and device code
 // instantiate alike: y = f(x) or y = f(a, b), for the element types that the operator's row lists.
+// One with parameters has Make, of a call's Attributes. Kernels that are generated at run time
+// include these headers, too (ops/chain_kernel.h): they need nothing but what
+// backend/cuda/device_std.h has.
 #ifndef GRADWIRE_OPS_FUNCTORS_H_
 #define GRADWIRE_OPS_FUNCTORS_H_
 

@@ -11,6 +11,12 @@ void InstallKernels() {
                   "a CUDA kernel for " + std::string(row.name) + ", which has no such row");
     }
   }
+  for (const FunctorRow& row : FunctorRows()) {
+    if (!Registry::Global().AddFunctor(row.domain, row.name, row.since, row.functor)) {
+      throw Error(reason::kInternal,
+                  "a functor for " + std::string(row.name) + ", which has no such row");
+    }
+  }
 }
 
 }  // namespace gradwire::cuda

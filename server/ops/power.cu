@@ -4,8 +4,8 @@
 namespace gradwire::cuda {
 namespace {
 
-GRADWIRE_CUDA_KERNEL("gradwire", "Pow", 1, BinaryKernel<fn::Pow, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Mod", 10, BinaryKernel<fn::Mod, NumberTypes>);
+GRADWIRE_CUDA_BINARY("gradwire", "Pow", 1, fn::Pow, NumberTypes);
+GRADWIRE_CUDA_BINARY("", "Mod", 10, fn::Mod, NumberTypes);
 
 }  // namespace
 }  // namespace gradwire::cuda

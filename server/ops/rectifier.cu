@@ -5,13 +5,13 @@
 namespace gradwire::cuda {
 namespace {
 
-GRADWIRE_CUDA_KERNEL("", "Relu", 1, UnaryKernel<fn::Relu, SignedTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReluGrad", 1, BinaryKernel<fn::ReluGrad, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "LeakyRelu", 1, UnaryKernel<fn::LeakyRelu, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "PRelu", 7, BinaryKernel<fn::PRelu, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Elu", 1, UnaryKernel<fn::Elu, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "HardSigmoid", 1, UnaryKernel<fn::HardSigmoid, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Shrink", 9, UnaryKernel<fn::Shrink, NumberTypes>);
+GRADWIRE_CUDA_UNARY("", "Relu", 1, fn::Relu, SignedTypes);
+GRADWIRE_CUDA_BINARY("gradwire", "ReluGrad", 1, fn::ReluGrad, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "LeakyRelu", 1, fn::LeakyRelu, FloatTypes);
+GRADWIRE_CUDA_BINARY("", "PRelu", 7, fn::PRelu, NumberTypes);
+GRADWIRE_CUDA_UNARY("", "Elu", 1, fn::Elu, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "HardSigmoid", 1, fn::HardSigmoid, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Shrink", 9, fn::Shrink, NumberTypes);
 
 }  // namespace
 }  // namespace gradwire::cuda

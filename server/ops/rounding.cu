@@ -4,11 +4,11 @@
 namespace gradwire::cuda {
 namespace {
 
-GRADWIRE_CUDA_KERNEL("", "Abs", 1, UnaryKernel<fn::Abs, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Sign", 9, UnaryKernel<fn::Sign, NumberTypes>);
-GRADWIRE_CUDA_KERNEL("", "Floor", 1, UnaryKernel<fn::Floor, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Ceil", 1, UnaryKernel<fn::Ceil, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Round", 11, UnaryKernel<fn::Round, FloatTypes>);
+GRADWIRE_CUDA_UNARY("", "Abs", 1, fn::Abs, NumberTypes);
+GRADWIRE_CUDA_UNARY("", "Sign", 9, fn::Sign, NumberTypes);
+GRADWIRE_CUDA_UNARY("", "Floor", 1, fn::Floor, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Ceil", 1, fn::Ceil, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Round", 11, fn::Round, FloatTypes);
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -5,14 +5,14 @@
 namespace gradwire::cuda {
 namespace {
 
-GRADWIRE_CUDA_KERNEL("", "Tanh", 1, UnaryKernel<fn::Tanh, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "TanhGrad", 1, BinaryKernel<fn::TanhGrad, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Sigmoid", 1, UnaryKernel<fn::Sigmoid, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "SigmoidGrad", 1, BinaryKernel<fn::SigmoidGrad, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("", "Softplus", 1, UnaryKernel<fn::Softplus, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "GeluErf", 1, UnaryKernel<fn::Gelu, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "GeluTanh", 1, UnaryKernel<fn::GeluTanh, FloatTypes>);
-GRADWIRE_CUDA_KERNEL("gradwire", "GeluGrad", 1, BinaryKernel<fn::GeluGrad, FloatTypes>);
+GRADWIRE_CUDA_UNARY("", "Tanh", 1, fn::Tanh, FloatTypes);
+GRADWIRE_CUDA_BINARY("gradwire", "TanhGrad", 1, fn::TanhGrad, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Sigmoid", 1, fn::Sigmoid, FloatTypes);
+GRADWIRE_CUDA_BINARY("gradwire", "SigmoidGrad", 1, fn::SigmoidGrad, FloatTypes);
+GRADWIRE_CUDA_UNARY("", "Softplus", 1, fn::Softplus, FloatTypes);
+GRADWIRE_CUDA_UNARY("gradwire", "GeluErf", 1, fn::Gelu, FloatTypes);
+GRADWIRE_CUDA_UNARY("gradwire", "GeluTanh", 1, fn::GeluTanh, FloatTypes);
+GRADWIRE_CUDA_BINARY("gradwire", "GeluGrad", 1, fn::GeluGrad, FloatTypes);
 
 }  // namespace
 }  // namespace gradwire::cuda

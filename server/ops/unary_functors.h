@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "core/attributes.h"
 #include "ops/functors.h"
 
 namespace gradwire::fn {
@@ -89,7 +88,7 @@ GRADWIRE_UNARY(BitwiseNot, static_cast<T>(~x));
 
 struct LeakyRelu {
   double alpha;
-  static LeakyRelu Make(const Attributes& a) { return {a.Float("alpha", 0.01f)}; }
+  static LeakyRelu Make(const auto& a) { return {a.Float("alpha", 0.01f)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     return math::Select(x < 0, static_cast<T>(alpha) * x, x);
@@ -99,7 +98,7 @@ struct LeakyRelu {
 struct Elu {
   static constexpr bool kSlow = true;
   double alpha;
-  static Elu Make(const Attributes& a) { return {a.Float("alpha", 1.0)}; }
+  static Elu Make(const auto& a) { return {a.Float("alpha", 1.0)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     return math::Select(x < 0, static_cast<T>(alpha) * math::Expm1(x), x);
@@ -109,9 +108,7 @@ struct Elu {
 struct HardSigmoid {
   double alpha;
   double beta;
-  static HardSigmoid Make(const Attributes& a) {
-    return {a.Float("alpha", 0.2f), a.Float("beta", 0.5)};
-  }
+  static HardSigmoid Make(const auto& a) { return {a.Float("alpha", 0.2f), a.Float("beta", 0.5)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     const T y = static_cast<T>(alpha) * x + static_cast<T>(beta);
@@ -122,7 +119,7 @@ struct HardSigmoid {
 struct Shrink {
   double bias;
   double lambd;
-  static Shrink Make(const Attributes& a) { return {a.Float("bias", 0.0), a.Float("lambd", 0.5)}; }
+  static Shrink Make(const auto& a) { return {a.Float("bias", 0.0), a.Float("lambd", 0.5)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     const auto wide = static_cast<double>(x);
@@ -141,7 +138,7 @@ struct IsNaN {
 struct IsInf {
   bool negative;
   bool positive;
-  static IsInf Make(const Attributes& a) {
+  static IsInf Make(const auto& a) {
     return {a.Int("detect_negative", 1) != 0, a.Int("detect_positive", 1) != 0};
   }
   template <class T>

@@ -1,5 +1,6 @@
 #include "core/strided.h"
 #include "ops/elementwise.cuh"
+#include "ops/ternary_functors.h"
 
 namespace gradwire::cuda {
 namespace {
@@ -15,7 +16,7 @@ struct Select {
   GRADWIRE_FN void operator()(int64_t i) const {
     int64_t at[3];
     offsets.Of(i, at);
-    y[i] = condition[at[0]] ? a[at[1]] : b[at[2]];
+    y[i] = fn::Choose()(condition[at[0]], a[at[1]], b[at[2]]);
   }
 };
 
@@ -31,6 +32,7 @@ void WhereKernel(KernelContext& context) {
 }
 
 GRADWIRE_CUDA_KERNEL("", "Where", 9, WhereKernel);
+GRADWIRE_CUDA_FUNCTOR("", "Where", 9, DefineFunctor<fn::Choose>("fn::Choose"));
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -225,7 +225,17 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
   if (!possible_) return nullptr;
   if (options_.channels_last) command_->plan = PutChannelsLast(command_->plan);
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (options_.fuse) command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)));
+  if (options_.fuse) {
+    command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)), executor.stream());
+  }
+  if (options_.record && executor.stream().can_capture() && !command_->plan.steps.empty()) {
+    std::vector<int> fresh;
+    for (const int number : command_->given) {
+      if (number != kNoArray) fresh.push_back(number);
+    }
+    for (const auto& [number, draw] : command_->seeds) fresh.push_back(number);
+    command_->replay = std::make_unique<Replay>(command_->plan, std::move(fresh));
+  }
   return std::move(command_);
 }
 

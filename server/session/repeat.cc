@@ -95,7 +95,11 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
     changes_[name] = result ? std::optional<Item>(results[*result]) : std::nullopt;
   }
   CheckCounts();
-  executor_.Run(command.plan, arrays);
+  if (command.replay != nullptr) {
+    command.replay->Run(command.plan, arrays, executor_);
+  } else {
+    executor_.Run(command.plan, arrays);
+  }
   for (size_t i = 0; i < results.size(); ++i) {
     const CachedCommand::Result& result = command.results[i];
     if (result.read) continue;

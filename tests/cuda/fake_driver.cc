@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -131,7 +132,12 @@ void FakeDriver::DeleteEvent(Event event) noexcept {
 void FakeDriver::Add(Queue queue, Work work) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
-  static_cast<FakeQueue*>(queue)->work.push_back(std::move(work));
+  auto* fake = static_cast<FakeQueue*>(queue);
+  if (fake->captured != nullptr) {
+    fake->captured->push_back(std::move(work.run));
+  } else {
+    fake->work.push_back(std::move(work));
+  }
 }
 
 void FakeDriver::Run(Queue queue, std::function<void()> work) {
@@ -158,6 +164,7 @@ void FakeDriver::Record(Queue queue, Event event) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
   auto* fake = static_cast<FakeQueue*>(queue);
+  RefuseAmidCapture(*fake, "an event");
   fake->work.push_back({.recorded = event});
   recorded_[event] = fake;
 }
@@ -165,6 +172,7 @@ void FakeDriver::Record(Queue queue, Event event) {
 void FakeDriver::WaitFor(Queue queue, Event event) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
+  RefuseAmidCapture(*static_cast<FakeQueue*>(queue), "an event of another queue");
   const auto found = recorded_.find(event);
   if (found == recorded_.end()) return;
   FakeQueue* const other = found->second;
@@ -220,6 +228,7 @@ void FakeDriver::Synchronize(Queue queue) {
   const std::lock_guard lock(mutex_);
   ThrowIfBroken();
   auto* fake = static_cast<FakeQueue*>(queue);
+  RefuseAmidCapture(*fake, "a wait");
   if (!fake->work.empty()) ++waits_;
   DrainLocked(*fake, nullptr);
 }
@@ -227,6 +236,7 @@ void FakeDriver::Synchronize(Queue queue) {
 void FakeDriver::SynchronizeAll() {
   const std::lock_guard lock(mutex_);
   if (!problem_.empty()) return;
+  for (FakeQueue* queue : queues_) RefuseAmidCapture(*queue, "a wait for all");
   for (FakeQueue* queue : queues_) DrainLocked(*queue, nullptr);
 }
 
@@ -264,8 +274,12 @@ float ToTf32(float x) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & ~0x1fffu);
 }
 
+// What a GPU adds the bias to, and applies the activation to.
 template <class T>
-T Finished(double sum, Epilogue epilogue) {
+using Whole = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <class T>
+T Finished(Whole<T> sum, Epilogue epilogue) {
   if (epilogue == Epilogue::kRelu) sum = fn::Relu()(sum);
   if (epilogue == Epilogue::kGelu) sum = fn::GeluTanh()(sum);
   return static_cast<T>(sum);
@@ -288,8 +302,8 @@ void MultiplyLoops(const MatrixProduct& p, const Factor& factor) {
           static_cast<double>(factor(b[p.transpose_b ? column * p.k + k : k * p.n + column]));
       sum = static_cast<Sum>(static_cast<double>(sum) + product);
     }
-    auto whole = static_cast<double>(sum);
-    if (p.bias != nullptr) whole += static_cast<double>(static_cast<const T*>(p.bias)[column]);
+    auto whole = static_cast<Whole<T>>(sum);
+    if (p.bias != nullptr) whole += static_cast<Whole<T>>(static_cast<const T*>(p.bias)[column]);
     *c = Finished<T>(whole, p.epilogue);
   }
 }

@@ -43,7 +43,25 @@ class FakeDriver : public cuda::Driver {
   void Synchronize(Queue queue) override;
   void SynchronizeAll() override;
 
+  void BeginCapture(Queue queue) override;
+  Graph EndCapture(Queue queue) override;
+  void LaunchGraph(Queue queue, Graph graph) override;
+  void DeleteGraph(Queue queue, Graph graph) noexcept override;
+  // By the compiler that made the tests: the kernel is a loop then.
+  GeneratedKernelPtr Compile(const std::string& source) override;
+  void Launch(Queue queue, const GeneratedKernel& kernel, int64_t count,
+              std::span<const std::byte> argument) override;
+
   void Run(Queue queue, std::function<void()> work);
+  // The next capture ends as one does amid which something forbidden was called.
+  void SpoilNextCapture() { spoil_next_ = true; }
+  // Graphs that there are, and how often one was launched.
+  int graphs() const { return graphs_; }
+  int graph_launches() const { return graph_launches_; }
+  // How often a capture began.
+  int captures() const { return captures_; }
+  // As where there is no run-time compiler.
+  void DoNotCompile() { compiles_ = false; }
   // What runs next fails, and all after it.
   void Break(const std::string& problem);
   // Work that waits in all queues.
@@ -57,9 +75,12 @@ class FakeDriver : public cuda::Driver {
     std::function<void()> run;
     Event recorded = nullptr;
   };
+  using FakeGraph = std::vector<std::function<void()>>;
   struct FakeQueue {
     std::deque<Work> work;
     size_t ran = 0;
+    std::unique_ptr<FakeGraph> captured;  // null while nothing is captured
+    bool spoilt = false;                  // something was called that is forbidden amid a capture
   };
 
   void ThrowIfBroken() const;
@@ -68,6 +89,8 @@ class FakeDriver : public cuda::Driver {
   void DrainLocked(FakeQueue& queue, Event until);
   void RunFirstLocked(FakeQueue& queue);
   void Protect(bool open);
+  // Spoils the queue's capture and throws, where there is one.
+  void RefuseAmidCapture(FakeQueue& queue, const char* what);
 
   const size_t memory_bytes_;
   const size_t arena_bytes_;
@@ -81,6 +104,11 @@ class FakeDriver : public cuda::Driver {
   std::map<Event, FakeQueue*> recorded_;  // where an event that is not over waits
   std::string problem_;
   int waits_ = 0;
+  bool compiles_ = true;
+  bool spoil_next_ = false;
+  int graphs_ = 0;
+  int graph_launches_ = 0;
+  int captures_ = 0;
 };
 
 }  // namespace gradwire::testing

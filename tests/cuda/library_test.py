@@ -78,6 +78,16 @@ def test_the_server_opens_it(library: pathlib.Path) -> None:
     assert message == "" or "no CUDA device: " in message
 
 
+@needs_nvcc
+def test_generated_kernels_compile_for_a_gpu() -> None:
+    tests = server_binary().parent / "gradwire_cuda_tests"
+    run = [tests, "--gtest_filter=CudaChainTest.NvrtcCompilesThem", "--gtest_brief=1"]
+    library = pathlib.Path(shutil.which("nvcc") or "").resolve().parents[1] / "lib64"
+    environment = {**os.environ, "GRADWIRE_TEST_NVRTC": "1", "LD_LIBRARY_PATH": str(library)}
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=LIST_S, check=False)
+    assert done.returncode == 0 and "PASSED" in done.stdout, done.stdout
+
+
 def test_without_it_the_server_says_why_there_is_no_gpu() -> None:
     assert "no CUDA: libgradwire_no_such.so: cannot open" in refusal("--cuda_library=libgradwire_no_such.so")
     assert "it has: cpu (no CUDA: --cuda_library is empty)" in refusal("--cuda_library=")

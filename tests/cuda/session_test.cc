@@ -302,6 +302,18 @@ TEST_F(CudaAnnounceTest, NorOfACommandThatComesAgain) {
   EXPECT_EQ(LeftAfterFetch(), 1U);
 }
 
+TEST_F(CudaAnnounceTest, WhatIsNeverFetchedKeepsNoPlaceOfARecording) {
+  Trace();
+  const CachedCommandPtr command = session_.commands().Find("key");
+  ASSERT_NE(command, nullptr);
+  for (int i = 0; i < 12; ++i) {
+    Transaction transaction(session_, [] {});
+    ASSERT_TRUE(transaction.Repeat(*command, {}).has_value());
+  }
+  // After a run in each of two places, and a recording of each.
+  EXPECT_EQ(command->replay->replayed(), 8);
+}
+
 TEST(CudaStoreTest, SessionsOnSeveralDevicesAreApart) {
   FakeGpu first;
   FakeGpu second(size_t{1} << 30, SIZE_MAX, 1);

@@ -9,14 +9,18 @@
 #include <utility>
 #include <vector>
 
+#include "backend/on_host.h"
 #include "exec/executor.h"
 #include "graph/formula.h"
 #include "tests/ops/bench.h"
 
 namespace gradwire::testing {
 
-class PlanTest : public ::testing::Test {
- protected:
+class PlanBench {
+ public:
+  PlanBench() = default;
+  explicit PlanBench(Backend& backend) : bench_([] {}, backend) {}
+
   Value Normal(const Dims& dims) {
     std::vector<double> elements(static_cast<size_t>(NumElements(dims)));
     for (double& element : elements) element = std::normal_distribution<double>()(random_);
@@ -41,8 +45,8 @@ class PlanTest : public ::testing::Test {
     std::vector<std::pair<SlotPtr, int>> given;
     std::vector<int> results;
   };
-  static Traced TraceOf(const std::vector<Value>& results) {
-    PlanBuilder builder(MakeSchedule(results), DeviceType::kCpu);
+  Traced TraceOf(const std::vector<Value>& results) {
+    PlanBuilder builder(MakeSchedule(results), bench_.stream().device().type);
     Traced traced;
     for (const Value& result : results) traced.results.push_back(builder.Keep(result.slot()));
     traced.given = builder.Given();
@@ -50,7 +54,7 @@ class PlanTest : public ::testing::Test {
     return traced;
   }
 
-  // The results; `plan` is the traced one, or the same made otherwise.
+  // The results, on the host; `plan` is the traced one, or the same made otherwise.
   std::vector<Tensor> Run(const Traced& traced, const Plan& plan) {
     std::vector<Tensor> arrays(plan.specs.size());
     for (const auto& [slot, number] : traced.given) {
@@ -58,13 +62,21 @@ class PlanTest : public ::testing::Test {
     }
     Executor(bench_.stream(), [] {}).Run(plan, arrays);
     std::vector<Tensor> results;
-    for (const int result : traced.results) results.push_back(arrays[static_cast<size_t>(result)]);
+    for (const int result : traced.results) {
+      results.push_back(OnHost(arrays[static_cast<size_t>(result)], bench_.stream()));
+    }
     return results;
   }
 
+ protected:
   Bench bench_;
   TraceScope scope_{bench_.trace()};
   std::mt19937 random_{0};
+};
+
+class PlanTest : public PlanBench, public ::testing::Test {
+ protected:
+  using PlanBench::Run;  // Test has one, too
 };
 
 }  // namespace gradwire::testing

@@ -158,10 +158,9 @@ class Convolver {
 
   bool Run(Stream& stream, const Convolution& c, const ConvolutionArrays& arrays) {
     const cudaStream_t queue = QueueOf(stream);
-    const std::lock_guard lock(mutex_);
-    if (handle_ == nullptr) return false;
-    const std::optional<Plan>& plan = PlanLocked(c, stream.math_mode());
+    const std::optional<Plan> plan = PlanFor(c, stream.math_mode());
     if (!plan.has_value()) return false;
+    // Not under the lock: it may wait for others' captures, which may wait for the lock.
     const BufferPtr workspace = stream.Allocate(plan->workspace);
     const void* const pointers[] = {arrays.x, arrays.w, arrays.y};
     DnnDescriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
@@ -171,6 +170,7 @@ class Convolver {
     const void* const scratch = workspace->data();
     pack.Set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, scratch);
     pack.Finalize();
+    const std::lock_guard lock(mutex_);
     CheckDnn(Dnn::Find()->set_stream(handle_, queue), "cudnnSetStream");
     CheckDnn(Dnn::Find()->execute(handle_, plan->descriptor.get(), pack.get()),
              "cudnnBackendExecute");
@@ -181,8 +181,10 @@ class Convolver {
   using Key = std::tuple<Convolution, bool, bool>;
 
   // None where cuDNN has none.
-  const std::optional<Plan>& PlanLocked(const Convolution& c, const MathMode& mode) {
+  std::optional<Plan> PlanFor(const Convolution& c, const MathMode& mode) {
     const Key key(c, mode.tf32, mode.nondeterministic);
+    const std::lock_guard lock(mutex_);
+    if (handle_ == nullptr) return std::nullopt;
     if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
     if (plans_.size() >= kRememberedPlans) plans_.clear();
     return plans_.emplace(key, Choose(c, mode)).first->second;

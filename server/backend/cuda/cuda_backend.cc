@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backend/caching_allocator.h"
+#include "backend/cuda/capture.h"
 #include "backend/quota.h"
 #include "core/error.h"
 
@@ -44,7 +45,8 @@ Gpu::Gpu(Device id, std::unique_ptr<Driver> runtime, size_t max_bytes)
       driver(std::move(runtime)),
       memory(*driver, max_bytes),
       small(*driver, kSmallBytes, kSmallSlots),
-      large(*driver, kLargeBytes, kLargeSlots) {}
+      large(*driver, kLargeBytes, kLargeSlots),
+      kernels(*driver) {}
 
 CudaStream::CudaStream(std::shared_ptr<Gpu> gpu, std::shared_ptr<Quota> quota,
                        std::unique_ptr<Stream> host)
@@ -52,15 +54,17 @@ CudaStream::CudaStream(std::shared_ptr<Gpu> gpu, std::shared_ptr<Quota> quota,
       quota_(std::move(quota)),
       host_(std::move(host)),
       lane_(std::make_shared<Lane>(gpu_->memory)),
-      checks_(*gpu_->driver),
-      early_(*gpu_->driver) {}
+      checks_(std::make_shared<Checks>(*gpu_->driver)),
+      early_(std::make_shared<EarlyCopies>(*gpu_->driver)) {}
 
-BufferPtr CudaStream::Allocate(size_t bytes) {
+BufferPtr CudaStream::Allocate(size_t bytes) { return AllocateNew(bytes, /*may_wait=*/true); }
+
+BufferPtr CudaStream::AllocateNew(size_t bytes, bool may_wait) {
   const size_t block_size = CachingAllocator::BlockSize(bytes);
   quota_->Take(static_cast<int64_t>(block_size));
   void* block = nullptr;
   try {
-    block = gpu_->memory.Allocate(*lane_, block_size);
+    block = gpu_->memory.Allocate(*lane_, block_size, may_wait);
   } catch (...) {
     quota_->Give(static_cast<int64_t>(block_size));
     throw;
@@ -69,11 +73,13 @@ BufferPtr CudaStream::Allocate(size_t bytes) {
 }
 
 void CudaStream::Upload(const void* host, Buffer& to, size_t bytes) {
+  ++host_accesses_;
   StagingFor(*gpu_, bytes).Upload(queue(), to.data(), host, bytes);
 }
 
 void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
-  const size_t had = early_.Take(from, host, bytes);
+  ++host_accesses_;
+  const size_t had = early_->Take(from, host, bytes);
   StagingFor(*gpu_, bytes)
       .Download(queue(), static_cast<char*>(host) + had,
                 static_cast<const char*>(from.data()) + had, bytes - had);
@@ -81,7 +87,7 @@ void CudaStream::Download(const Buffer& from, void* host, size_t bytes) {
 
 void CudaStream::Prefetch(const BufferPtr& from) try {
   if (from->device() != device()) return;
-  early_.Start(StagingFor(*gpu_, from->bytes()), queue(), from);
+  early_->Start(StagingFor(*gpu_, from->bytes()), queue(), from);
 } catch (const Error&) {  // NOLINT(bugprone-empty-catch): who fetches is told what is wrong
 }
 
@@ -94,16 +100,34 @@ void CudaStream::Copy(const Box& box, size_t width, const void* from, void* to) 
 }
 
 void CudaStream::CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) {
-  checks_.Add(queue(), from.data(), bytes, check);
+  ++host_accesses_;
+  checks_->Add(queue(), from.data(), bytes, check);
 }
 
 // At the end of each command.
 void CudaStream::FinishChecks() {
-  early_.Sweep();
-  checks_.Finish();
+  early_->Sweep();
+  checks_->Finish();
 }
 
-void CudaStream::Synchronize() { driver().Synchronize(queue()); }
+std::unique_ptr<Capture> CudaStream::NewCapture() {
+  if (captures_ == nullptr) captures_ = std::make_shared<CaptureMemory>();
+  return std::make_unique<GraphCapture>(*this, captures_);
+}
+
+GeneratedKernelPtr CudaStream::Compile(const std::string& source) {
+  return gpu_->kernels.Get(source);
+}
+
+void CudaStream::Launch(const GeneratedKernel& kernel, int64_t count,
+                        std::span<const std::byte> argument) {
+  if (count > 0) driver().Launch(queue(), kernel, count, argument);
+}
+
+void CudaStream::Synchronize() {
+  ++host_accesses_;
+  driver().Synchronize(queue());
+}
 
 CudaBackend::CudaBackend(int index, std::unique_ptr<Driver> driver, Backend& host, size_t max_bytes)
     : gpu_(std::make_shared<Gpu>(Device{DeviceType::kCuda, index}, std::move(driver), max_bytes)),
@@ -112,7 +136,7 @@ CudaBackend::CudaBackend(int index, std::unique_ptr<Driver> driver, Backend& hos
 DeviceDescription CudaBackend::Describe() const {
   const GpuDescription gpu = gpu_->driver->Describe();
   return {.description = gpu.name,
-          .library = gpu.library,
+          .library = gpu.library + gpu_->kernels.problem(),
           .memory_bytes = gpu.memory_bytes,
           .capability = gpu.capability};
 }

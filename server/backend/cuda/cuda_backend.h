@@ -11,9 +11,12 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/driver.h"
 #include "backend/cuda/early_copies.h"
+#include "backend/cuda/kernel_cache.h"
 #include "backend/cuda/staging.h"
 
 namespace gradwire::cuda {
+
+class CaptureMemory;  // capture.h
 
 // What the streams and buffers of a GPU share, and keep alive.
 struct Gpu {
@@ -24,6 +27,7 @@ struct Gpu {
   DeviceMemory memory;
   Staging small;  // for scalars and parameters, of which many are under way
   Staging large;
+  KernelCache kernels;
 };
 
 // A session's queue. What is called returns before it is done, but for Download and Synchronize.
@@ -39,10 +43,16 @@ class CudaStream : public Stream {
   void Prefetch(const BufferPtr& from) override;
   void Zero(void* to, size_t bytes) override;
   void Copy(const Box& box, size_t width, const void* from, void* to) override;
+  GeneratedKernelPtr Compile(const std::string& source) override;
+  void Launch(const GeneratedKernel& kernel, int64_t count,
+              std::span<const std::byte> argument) override;
+  int64_t host_accesses() const override { return host_accesses_; }
+  std::unique_ptr<Capture> NewCapture() override;
+  bool can_capture() const override { return true; }
   void Synchronize() override;
   void CheckLater(const Buffer& from, size_t bytes, const ArrayCheck& check) override;
   void FinishChecks() override;
-  void ForgetChecks() noexcept override { checks_.Forget(); }
+  void ForgetChecks() noexcept override { checks_->Forget(); }
   const std::shared_ptr<Quota>& quota() const override { return quota_; }
   Stream& host() override { return *host_; }
 
@@ -50,13 +60,24 @@ class CudaStream : public Stream {
   Driver& driver() { return *gpu_->driver; }
   Driver::Queue queue() { return lane_->queue(); }
 
+ protected:
+  // Another stream of the same queue.
+  CudaStream(const CudaStream&) = default;
+
+  BufferPtr AllocateNew(size_t bytes, bool may_wait);
+  const std::shared_ptr<Gpu>& gpu() const { return gpu_; }
+  const std::shared_ptr<Lane>& lane() const { return lane_; }
+
  private:
   const std::shared_ptr<Gpu> gpu_;
   const std::shared_ptr<Quota> quota_;
-  const std::unique_ptr<Stream> host_;
+  const std::shared_ptr<Stream> host_;
   const std::shared_ptr<Lane> lane_;
-  Checks checks_;
-  EarlyCopies early_;
+  // Of the queue, whichever of its streams they come from.
+  const std::shared_ptr<Checks> checks_;
+  const std::shared_ptr<EarlyCopies> early_;
+  std::shared_ptr<CaptureMemory> captures_;  // made when it is first needed
+  int64_t host_accesses_ = 0;
 };
 
 class CudaBackend : public Backend {

@@ -25,9 +25,9 @@ void* DeviceMemory::TakeFrom(Cache& cache, size_t block_size) {
   return block;
 }
 
-void* DeviceMemory::Allocate(Lane& lane, size_t block_size) {
+void* DeviceMemory::Allocate(Lane& lane, size_t block_size, bool may_wait) {
   const auto bytes = static_cast<int64_t>(block_size);
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   void* block = TakeFrom(lanes_[&lane], block_size);
   if (block == nullptr) block = TakeFrom(idle_, block_size);
   if (block != nullptr) {
@@ -35,7 +35,8 @@ void* DeviceMemory::Allocate(Lane& lane, size_t block_size) {
   } else {
     block = AllocateNewLocked(block_size);
   }
-  if (block == nullptr && stats_.cached_bytes > 0) {
+  if (block == nullptr && stats_.cached_bytes > 0 && may_wait) {
+    no_capture_.wait(lock, [this] { return captures_ == 0; });
     driver_.SynchronizeAll();
     ReleaseAllLocked();
     block = AllocateNewLocked(block_size);
@@ -62,6 +63,19 @@ void DeviceMemory::Free(Lane& lane, void* block, size_t block_size) {
   lanes_[&lane][block_size].push_back(block);
   stats_.live_bytes -= static_cast<int64_t>(block_size);
   stats_.cached_bytes += static_cast<int64_t>(block_size);
+}
+
+void DeviceMemory::BeginCapture() {
+  const std::lock_guard lock(mutex_);
+  ++captures_;
+}
+
+void DeviceMemory::EndCapture() {
+  {
+    const std::lock_guard lock(mutex_);
+    --captures_;
+  }
+  no_capture_.notify_all();
 }
 
 void DeviceMemory::ReleaseAllLocked() {

@@ -2,6 +2,7 @@
 #ifndef GRADWIRE_BACKEND_CUDA_DEVICE_MEMORY_H_
 #define GRADWIRE_BACKEND_CUDA_DEVICE_MEMORY_H_
 
+#include <condition_variable>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -43,10 +44,13 @@ class DeviceMemory {
   DeviceMemory& operator=(const DeviceMemory&) = delete;
 
   // `block_size` must be a BlockSize. Where no memory is left, waits for all queues, frees what is
-  // cached and tries again; then throws OUT_OF_MEMORY with the figures.
-  void* Allocate(Lane& lane, size_t block_size);
+  // cached and tries again, if it may; then throws OUT_OF_MEMORY with the figures.
+  void* Allocate(Lane& lane, size_t block_size, bool may_wait = true);
   // `block` may still be used by what is queued.
   void Free(Lane& lane, void* block, size_t block_size);
+  // Between them a queue records work, and no one waits for all queues: CUDA forbids it.
+  void BeginCapture();
+  void EndCapture();
   MemoryStats stats() const;
   Driver& driver() { return driver_; }
 
@@ -66,6 +70,8 @@ class DeviceMemory {
   std::map<const Lane*, Cache> lanes_;  // guarded
   Cache idle_;                          // guarded: of lanes that are no more
   MemoryStats stats_;                   // guarded
+  int captures_ = 0;                    // guarded: that are under way
+  std::condition_variable no_capture_;
 };
 
 }  // namespace gradwire::cuda

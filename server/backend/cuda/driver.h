@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "backend/backend.h"
 #include "backend/box.h"
 
 namespace gradwire::cuda {
@@ -25,6 +26,7 @@ class Driver {
  public:
   using Queue = void*;
   using Event = void*;
+  using Graph = void*;
 
   virtual ~Driver() = default;
   virtual GpuDescription Describe() const = 0;
@@ -52,6 +54,22 @@ class Driver {
   virtual void Record(Queue queue, Event event) = 0;
   // What is queued later waits until another queue has come to the event's last Record.
   virtual void WaitFor(Queue queue, Event event) = 0;
+
+  // A kernel of Stream::Compile's. Throws OP_UNSUPPORTED with the compiler's words.
+  virtual GeneratedKernelPtr Compile(const std::string& source) = 0;
+  // In queue order, without waiting.
+  virtual void Launch(Queue queue, const GeneratedKernel& kernel, int64_t count,
+                      std::span<const std::byte> argument) = 0;
+
+  // What is queued from now on is recorded, not run; nothing that waits for the queue, or for all
+  // queues, may be called until it ends, nor Record and WaitFor. EndCapture throws INTERNAL where
+  // it was.
+  virtual void BeginCapture(Queue queue) = 0;
+  virtual Graph EndCapture(Queue queue) = 0;
+  // In queue order, without waiting. One queue launches a graph.
+  virtual void LaunchGraph(Queue queue, Graph graph) = 0;
+  // Waits for the queue.
+  virtual void DeleteGraph(Queue queue, Graph graph) noexcept = 0;
 
   // Waits until the queue has come to the event's last Record; returns at once without one.
   virtual void Wait(Event event) = 0;

@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/library.h"
+#include "backend/cuda/nvrtc.h"
 #include "backend/cuda/registration.h"
 #include "core/error.h"
 
@@ -71,6 +72,35 @@ constexpr int kOldest = GRADWIRE_OLDEST_GPU;
 // nvcc does not compile fmt.
 std::string Dotted(int a, int b) { return std::to_string(a) + "." + std::to_string(b); }
 
+// A kernel that was generated, and the code that it is a part of.
+class LoadedKernel final : public GeneratedKernel {
+ public:
+  LoadedKernel(int gpu, const std::string& cubin) : gpu_(gpu) {
+    GRADWIRE_CUDA_CHECK(
+        cudaLibraryLoadData(&library_, cubin.data(), nullptr, nullptr, 0, nullptr, nullptr, 0));
+    try {
+      GRADWIRE_CUDA_CHECK(cudaLibraryGetKernel(&kernel_, library_, "RunChain"));
+    } catch (...) {
+      cudaLibraryUnload(library_);
+      throw;
+    }
+  }
+  // The GPU's queues are no more: it keeps its kernels to the end.
+  ~LoadedKernel() override {
+    cudaSetDevice(gpu_);
+    cudaLibraryUnload(library_);
+  }
+  LoadedKernel(const LoadedKernel&) = delete;
+  LoadedKernel& operator=(const LoadedKernel&) = delete;
+
+  cudaKernel_t get() const { return kernel_; }
+
+ private:
+  const int gpu_;
+  cudaLibrary_t library_ = nullptr;
+  cudaKernel_t kernel_ = nullptr;
+};
+
 class Runtime final : public Driver {
  public:
   explicit Runtime(int gpu) : gpu_(gpu) {
@@ -90,7 +120,8 @@ class Runtime final : public Driver {
     int runtime = 0;
     cudaRuntimeGetVersion(&runtime);
     return {properties_.name,
-            "CUDA " + Dotted(runtime / 1000, runtime % 1000 / 10) + ", " + BlasVersion(),
+            "CUDA " + Dotted(runtime / 1000, runtime % 1000 / 10) + ", " + BlasVersion() + ", " +
+                NvrtcVersion(),
             Dotted(properties_.major, properties_.minor),
             static_cast<int64_t>(properties_.totalGlobalMem)};
   }
@@ -163,6 +194,48 @@ class Runtime final : public Driver {
     GRADWIRE_CUDA_CHECK(
         cudaStreamWaitEvent(static_cast<cudaStream_t>(queue), static_cast<cudaEvent_t>(event), 0));
   }
+  GeneratedKernelPtr Compile(const std::string& source) override {
+    const std::string cubin = CompileToCubin(source, Dotted(properties_.major, properties_.minor));
+    Use();
+    return std::make_shared<LoadedKernel>(gpu_, cubin);
+  }
+  void Launch(Queue queue, const GeneratedKernel& kernel, int64_t count,
+              std::span<const std::byte> argument) override {
+    Use();
+    const int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMaxBlocks);
+    std::array<void*, 2> arguments = {&count, const_cast<std::byte*>(argument.data())};
+    GRADWIRE_CUDA_CHECK(cudaLaunchKernel(static_cast<const LoadedKernel&>(kernel).get(),
+                                         dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+                                         arguments.data(), 0, static_cast<cudaStream_t>(queue)));
+  }
+
+  // Relaxed: other threads may allocate meanwhile, and this one too.
+  void BeginCapture(Queue queue) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaStreamBeginCapture(static_cast<cudaStream_t>(queue), cudaStreamCaptureModeRelaxed));
+  }
+  Graph EndCapture(Queue queue) override {
+    Use();
+    cudaGraph_t graph = nullptr;
+    GRADWIRE_CUDA_CHECK(cudaStreamEndCapture(static_cast<cudaStream_t>(queue), &graph));
+    cudaGraphExec_t launched = nullptr;
+    const cudaError_t status = cudaGraphInstantiate(&launched, graph, 0);
+    cudaGraphDestroy(graph);
+    GRADWIRE_CUDA_CHECK(status);
+    return launched;
+  }
+  void LaunchGraph(Queue queue, Graph graph) override {
+    Use();
+    GRADWIRE_CUDA_CHECK(
+        cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(queue)));
+  }
+  void DeleteGraph(Queue queue, Graph graph) noexcept override {
+    cudaSetDevice(gpu_);
+    cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
+    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+  }
+
   void Wait(Event event) override {
     Use();
     GRADWIRE_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));

@@ -1,0 +1,87 @@
+#include "exec/run_step.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "exec/chain.h"
+
+namespace gradwire {
+namespace {
+
+BufferPtr PlaceOf(int array, std::span<const BufferPtr> places) {
+  return array == kNoArray || places.empty() ? nullptr : places[static_cast<size_t>(array)];
+}
+
+// Output i: in its place, in the memory of an input that is no longer read, or in new memory.
+template <class Donor>
+Tensor OutputOf(const PlanStep& step, size_t i, Stream& stream, std::span<const BufferPtr> places,
+                const Donor& donor) {
+  BufferPtr buffer = PlaceOf(step.outputs[i], places);
+  if (buffer == nullptr) buffer = donor();
+  return buffer ? Tensor(step.specs[i], std::move(buffer)) : AllocateTensor(stream, step.specs[i]);
+}
+
+void RunOperator(const PlanStep& step, StepArrays& call, Stream& stream,
+                 std::span<const BufferPtr> places) {
+  const auto donates = [&](size_t k) {
+    return step.last_use[k] && call.inputs[k].buffer().use_count() == 1;
+  };
+  for (size_t i = 0; i < step.outputs.size(); ++i) {
+    if (step.op->alias) {
+      call.outputs.emplace_back(step.specs[i], call.inputs[i].buffer());
+      continue;
+    }
+    call.outputs.push_back(OutputOf(step, i, stream, places, [&]() -> BufferPtr {
+      return i == 0 ? DonatedBy(*step.op, call.inputs, step.specs[0], donates) : nullptr;
+    }));
+  }
+  RunStepAgain(step, call, stream);
+}
+
+void RunLinks(const PlanStep& step, StepArrays& call, Stream& stream,
+              std::span<const BufferPtr> places) {
+  for (size_t i = 0; i < step.outputs.size(); ++i) {
+    call.outputs.push_back(OutputOf(step, i, stream, places, [&]() -> BufferPtr {
+      const std::vector<size_t>& donors = step.chain->donors[i];
+      const auto donor = std::find_if(donors.begin(), donors.end(), [&](size_t k) {
+        return step.last_use[k] && call.inputs[k].buffer().use_count() == 1;
+      });
+      return donor != donors.end() ? call.inputs[*donor].buffer() : nullptr;
+    }));
+  }
+  const std::span results(call.outputs.data(), call.outputs.size());
+  const auto& generated = step.chain->generated;
+  generated ? generated->Run(call.inputs, results, stream)
+            : RunChain(*step.chain, call.inputs, results);
+}
+
+}  // namespace
+
+StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream,
+                   std::span<const BufferPtr> places) {
+  StepArrays call;
+  Placed(*step.op, step.origin, [&] {
+    for (size_t i = 0; i < step.inputs.size(); ++i) {
+      if (step.inputs[i] == kNoArray) {
+        call.inputs.emplace_back();
+        continue;
+      }
+      Tensor& array = arrays[static_cast<size_t>(step.inputs[i])];
+      call.inputs.push_back(step.last_use[i] ? std::move(array) : array);
+    }
+    step.chain != nullptr ? RunLinks(step, call, stream, places)
+                          : RunOperator(step, call, stream, places);
+  });
+  for (size_t i = 0; i < call.outputs.size(); ++i) {
+    if (step.outputs[i] != kNoArray) arrays[static_cast<size_t>(step.outputs[i])] = call.outputs[i];
+  }
+  return call;
+}
+
+void RunStepAgain(const PlanStep& step, StepArrays& arrays, Stream& stream) {
+  if (step.op->alias) return;
+  RunKernel({*step.op, step.kernel, step.attributes, step.origin, step.packed.get()}, arrays.inputs,
+            arrays.outputs, stream);
+}
+
+}  // namespace gradwire
