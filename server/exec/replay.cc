@@ -11,7 +11,7 @@
 namespace gradwire {
 namespace {
 
-// A part of a home: the buffer ends with its last holder, the home's memory does not.
+// A home's memory for as long as somebody holds it: with the buffer it is free again, not gone.
 class Lent : public Buffer {
  public:
   explicit Lent(BufferPtr memory)
@@ -158,8 +158,8 @@ void Replay::RunSteps(const Plan& plan, std::vector<Tensor>& arrays, const Place
 
 void Replay::Record(const Plan& plan, std::vector<Tensor>& arrays, const Places& places,
                     Executor& executor, Variant& variant) {
+  std::vector<Part> parts;  // ends after a capture that fails: it waits for the queue
   std::unique_ptr<Capture> capture = executor.stream().NewCapture();
-  std::vector<Part> parts;
   OpClock clock;
   const size_t count = plan.steps.size();
   for (size_t s = 0, recorded = 0; recorded == 0 || s < count;) {

@@ -53,7 +53,7 @@ class Replay {
     std::vector<Part> parts;
   };
   using Places = std::vector<BufferPtr>;  // by number; null where there is none
-  // Memory that one holder at a time has, who alone holds what was lent.
+  // Memory, and what stands for it while somebody holds it.
   struct Home {
     BufferPtr memory;
     std::weak_ptr<Buffer> lent;

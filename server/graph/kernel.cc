@@ -8,7 +8,9 @@
 
 namespace gradwire {
 
+// What a check that was put off says of its call stands, whichever call it ends.
 void SayWhere(const OpDef& op, const Origin& origin, Error& error) {
+  if (error.metadata().contains("op")) return;
   std::string where;
   if (origin.command >= 0) where += fmt::format("command {}: ", origin.command);
   if (origin.node >= 0) where += fmt::format("node {} ", origin.node);

@@ -17,7 +17,7 @@ class Packed;  // backend/cpu/dnnl.h
 struct OpDef;
 struct Origin;
 
-// Says in an error which call it comes from.
+// Says in an error which call it comes from, unless it says so already.
 void SayWhere(const OpDef& op, const Origin& origin, Error& error);
 
 class KernelContext {

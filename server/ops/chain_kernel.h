@@ -1,5 +1,5 @@
-// What the source of a chain's kernel is made of: exec/chain_source.h writes the rest. Compiled at
-// run time, by NVRTC for a GPU; as plain C++ by the tests.
+// What the source of a chain's kernel is made of: exec/generated_chain.cc writes the rest. Compiled
+// at run time, by NVRTC for a GPU; as plain C++ by the tests.
 #ifndef GRADWIRE_OPS_CHAIN_KERNEL_H_
 #define GRADWIRE_OPS_CHAIN_KERNEL_H_
 

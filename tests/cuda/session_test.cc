@@ -142,6 +142,19 @@ TEST_F(CudaSessionTest, AnyNumberOfChecksFits) {
   EXPECT_THAT(bench_.Read(sum), ElementsAre(2001, 2002, 2003));
 }
 
+TEST_F(CudaSessionTest, ACheckThatEndsALaterCallNamesItsOwn) {
+  const Value x = bench_.Make({3}, {1, 2, 3});
+  Value sum = Call("Gather", {x, bench_.Make({1}, {3}, DType::kInt64)});
+  sum.node()->set_origin({.node = 7, .label = "pick"});
+  for (int i = 0; i < 1000; ++i) {
+    const Value next = Call("Gather", {x, bench_.Make({1}, {1}, DType::kInt64)});
+    next.node()->set_origin({.node = 8});
+    sum = sum + next;
+  }
+  EXPECT_THAT(ErrorOf([&] { bench_.Run({sum}); }),
+              StartsWith("INVALID_ARGUMENT: node 7 'pick' (Gather): index 3 is"));
+}
+
 TEST_F(CudaSessionTest, OfAnEmptyArrayEachIndexIsRefusedAtOnce) {
   const Value empty = bench_.Make({0, 2}, {});
   const Value index = bench_.Make({1}, {0}, DType::kInt64);
