@@ -27,7 +27,8 @@ int64_t EncodedBytes(const Value& value) {
   if (value.dtype() != DType::kString) return value.spec().bytes();
   constexpr int64_t kTagAndLength = 6;
   int64_t bytes = 0;
-  for (const std::string_view text : Texts(OnHost(value))) {
+  const Tensor host = OnHost(value);
+  for (const std::string_view text : Texts(host)) {
     bytes += std::ssize(text) + kTagAndLength;
   }
   return bytes;

@@ -52,6 +52,46 @@ def test_training_is_the_same_without_plans() -> None:
     assert results[0] == results[1] == results[2]
 
 
+def images(session: Session) -> list[Array]:
+    """Losses and weights of a small network of convolutions, batch norm and poolings, one Run a step."""
+    random = np.random.default_rng(0)
+    weights = {
+        "w": random.normal(size=(8, 3, 3, 3)), "v": random.normal(size=(8, 8, 3, 3)) * 0.2,
+        "scale": np.ones(8), "bias": np.zeros(8), "out": random.normal(size=(8, 5)),
+    }  # fmt: skip
+    session.put({name: array.astype(np.float32) for name, array in weights.items()}, requires_grad=True)
+    session.put({"mean": np.zeros(8, np.float32), "var": np.ones(8, np.float32), "axes": np.array([2, 3])})
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["a", "scale", "bias", "mean", "var"], ["b", "", ""], training_mode=1),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("Conv", ["c", "v"], ["d"], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c", "d"], ["e"]),
+        helper.make_node("AveragePool", ["e"], ["f"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("ReduceMean", ["f", "axes"], ["g"], keepdims=0),
+        helper.make_node("MatMul", ["g", "out"], ["logits"]),
+        helper.make_node("SoftmaxCrossEntropyLoss", ["logits", "y"], ["loss"]),
+    ]
+    seen = []
+    for _ in range(STEPS):
+        feeds = {"x": random.normal(size=(4, 3, 8, 8)).astype(np.float32), "y": random.integers(0, 5, 4)}
+        forward = commands.forward(nodes, feeds=feeds, outputs=["loss"], fetch=["loss", "e"])
+        results = session.run([forward, commands.backward(["loss"]), commands.step(pb.Adam(lr=0.01), zero_grad=True)])
+        seen += [dtypes.from_proto(fetched) for fetched in results[0].fetched]
+    return [*seen, *session.fetch([*weights])]
+
+
+def test_images_come_to_the_same_whichever_way_they_lie() -> None:
+    results = []
+    for flags in ([], ["--nochannels_last"], ["--max_session_plans=0"]):
+        with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
+            with client.session() as session:
+                results.append(images(session))
+    for others in results[1:]:
+        for array, other in zip(results[0], others, strict=True):
+            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+
+
 def test_what_plans_keep_gives_way(client: gradwire.Client) -> None:
     """A constant of 2 MiB is kept with its plan; a command that needs the room gets it."""
     with client.session(max_bytes=16 * MIB) as session:
