@@ -81,12 +81,14 @@ ABSL_FLAG(int64_t, max_session_bytes, 0, "Bytes of tensor memory of one session.
 ABSL_FLAG(int64_t, max_session_tensors, 1000000, "Tensors that one session may have bound.");
 ABSL_FLAG(int64_t, max_session_programs, 1000, "Programs that one session may have.");
 ABSL_FLAG(int64_t, max_session_queued, 2048, "Commands that may wait in one session.");
-ABSL_FLAG(int64_t, max_session_plans, 64, "Commands of one session whose plans are kept.");
+ABSL_FLAG(int64_t, max_session_plans, 64,
+          "Commands of one session whose plans are kept for when they come again; 0 for none.");
 ABSL_FLAG(bool, fuse_plans, true,
           "Run elementwise operators that follow each other as one when a command comes again.");
 ABSL_FLAG(bool, channels_last, true,
           "Let images lie as convolutions are fastest when a command comes again.");
-ABSL_FLAG(bool, record_plans, true, "Launch a GPU's work of a plan as a whole (CUDA graphs).");
+ABSL_FLAG(bool, record_plans, true,
+          "Launch a GPU's work as a whole (CUDA graphs) when a command comes again.");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
           "How long a session lives without a call, unless it asks otherwise.");
 ABSL_FLAG(absl::Duration, max_lease, absl::Hours(24), "The longest lease that a session may ask.");
