@@ -53,8 +53,8 @@ load-table: build  ## measures the README's table of what one server holds (2.5 
 	@$(PYTHON) scripts/load_table.py build/$(PRESET)
 
 soak: TARGETS = gradwire-server gradwire-bench
-soak: build  ## ten minutes of it after six to warm up, with clients that die: no wrong answer, no growth of memory
-	@$(LOAD) build/soak --duration=10m --ramp=6m --sessions=100 --die=0.002 --lease=10s --max_rss_growth=0.1 $(LOAD_FLAGS)
+soak: build  ## ten minutes of it, with clients that die: no wrong answer, no growth of memory
+	@$(LOAD) build/soak --duration=10m --ramp=2m --sessions=100 --die=0.002 --lease=10s --max_rss_growth=0.1 $(LOAD_FLAGS)
 
 run: build  ## serve until Ctrl-C
 	$(SERVER)
