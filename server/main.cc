@@ -2,6 +2,7 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -29,7 +30,6 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/library.h"
 #include "core/error.h"
-#include "core/heap.h"
 #include "core/parallel.h"
 #include "exec/compute_pool.h"
 #include "graph/op.h"
@@ -102,6 +102,16 @@ namespace gradwire {
 namespace {
 
 constexpr int kUsageError = 2;
+
+// Large blocks that are freed go back to the system only when much is free: taking them anew costs
+// more than the copies they are for. Small ones come from few arenas: with one a thread, each keeps
+// what the others could use, and a busy server grows for minutes.
+void KeepFreedMemory() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 16 << 20);
+}
 
 // Distributions build Abseil with its search for deadlocks, which each lock of gRPC's then pays
 // for.
@@ -331,11 +341,7 @@ int Serve(const sigset_t& signals) {
   if (calls == nullptr) return EXIT_FAILURE;
 
   DeviceWatch devices_watch(store, calls->health);
-  HeapTrimmer heap;
-  const int signal = WaitForSignal(signals, [&] {
-    devices_watch.Look();
-    heap.Tick();
-  });
+  const int signal = WaitForSignal(signals, [&] { devices_watch.Look(); });
   spdlog::info("{}: no new sessions; running calls may finish", strsignal(signal));
   Drain(*calls, health.get(), store, pool);
   return EXIT_SUCCESS;
@@ -376,7 +382,7 @@ int Main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  TuneHeap();
+  KeepFreedMemory();
   LockWithoutChecks();
   if (!RegistryIsSound()) return EXIT_FAILURE;
   try {

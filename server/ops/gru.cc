@@ -39,9 +39,10 @@ Specs InferGru(const OpCall& call) {
               {fed.dtype, {fed.dims[0], fed.dims[1], 4 * hidden}}};
     }
   }
-  throw Error(
-      reason::kShapeMismatch,
-      fmt::format("fed, R, the initial h and the bias are {}: they do not agree", SpecsOf(call)));
+  throw Error(reason::kShapeMismatch, fmt::format("fed, R, the initial h and the bias are {}: "
+                                                  "[t,b,3n], [3n,n], [b,n] and [n] are expected, "
+                                                  "of one type",
+                                                  SpecsOf(call)));
 }
 
 // Parts of R, to multiply with: the rows of z and r, and those of g.
@@ -191,9 +192,12 @@ Specs InferGruGrad(const OpCall& call) {
       return {{y.dtype, {y.dims[0], y.dims[1], 3 * hidden}}, y, state};
     }
   }
-  throw Error(reason::kShapeMismatch,
-              fmt::format("[z r m g], y, the initial h, R and gradients are {}: they do not agree",
-                          SpecsOf(call)));
+  throw Error(
+      reason::kShapeMismatch,
+      fmt::format(
+          "[z r m g], y, the initial h, R and gradients are {}: [t,b,4n], [t,b,n], [b,n], [3n,n], "
+          "and [t,b,n], [t,b,4n] or none, are expected, of one type",
+          SpecsOf(call)));
 }
 
 // One row of a step.

@@ -31,7 +31,10 @@ Specs InferLstm(const OpCall& call) {
   }
   throw Error(
       reason::kShapeMismatch,
-      fmt::format("fed, R and the initial h and c are {}: they do not agree", SpecsOf(call)));
+      fmt::format(
+          "fed, R and the initial h and c are {}: [t,b,4n], [4n,n], [b,n] and [b,n] are expected, "
+          "of one type",
+          SpecsOf(call)));
 }
 
 // `gates` holds h R' and becomes the gates.
@@ -120,9 +123,12 @@ Specs InferLstmGrad(const OpCall& call) {
     }
     if (fits) return {gates, state, state};
   }
-  throw Error(reason::kShapeMismatch,
-              fmt::format("the gates, c, initial c, R and gradients are {}: they do not agree",
-                          SpecsOf(call)));
+  throw Error(
+      reason::kShapeMismatch,
+      fmt::format(
+          "the gates, c, initial c, R and gradients are {}: [t,b,4n], [t,b,n], [b,n], [4n,n], "
+          "and [t,b,n], [t,b,n], [t,b,4n] or none, are expected, of one type",
+          SpecsOf(call)));
 }
 
 // One row of a step.

@@ -22,8 +22,11 @@ Specs InferRnn(const OpCall& call) {
       call.dims(2) == Dims{fed.dims[1], fed.dims[2]}) {
     return {fed};
   }
-  throw Error(reason::kShapeMismatch,
-              fmt::format("fed, R and the initial h are {}: they do not agree", SpecsOf(call)));
+  throw Error(
+      reason::kShapeMismatch,
+      fmt::format(
+          "fed, R and the initial h are {}: [t,b,n], [n,n] and [b,n] are expected, of one type",
+          SpecsOf(call)));
 }
 
 template <class T, class Activation>
@@ -78,8 +81,11 @@ Specs InferRnnGrad(const OpCall& call) {
       call.spec(1) == TensorSpec{y.dtype, {y.dims[2], y.dims[2]}}) {
     return {y, {y.dtype, {y.dims[1], y.dims[2]}}};
   }
-  throw Error(reason::kShapeMismatch,
-              fmt::format("y, R and the gradient of y are {}: they do not agree", SpecsOf(call)));
+  throw Error(
+      reason::kShapeMismatch,
+      fmt::format(
+          "y, R and the gradient of y are {}: [t,b,n], [n,n] and [t,b,n] are expected, of one type",
+          SpecsOf(call)));
 }
 
 template <class T, class ActivationGrad>

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -188,6 +189,12 @@ uint64_t Payloads::HashBeside(const Message& part) const {
     if (pieces == nullptr) continue;
     for (auto piece : *pieces) {
       while (!piece.empty()) {
+        if (block.empty() && piece.size() >= kBlock) {
+          hash = absl::HashOf(
+              hash, std::string_view(reinterpret_cast<const char*>(piece.data()), kBlock));
+          piece = piece.subspan(kBlock);
+          continue;
+        }
         const size_t taken = std::min(piece.size(), kBlock - block.size());
         block.append(reinterpret_cast<const char*>(piece.data()), taken);
         piece = piece.subspan(taken);

@@ -51,8 +51,8 @@ def row_of(
     return Row(case, metric, ours, peer, ours / peer, (low, high), held.limit, held.better, floor)
 
 
-# How long a side rests before its turn. The threads of ONNX Runtime and PyTorch spin for 5 to 50 ms after their work: on
-# few CPUs they would take one from the other side.
+# How long a side rests before its turn. ONNX Runtime's threads spin after their work, and on two CPUs take one from the
+# other side: a rest of 5 ms changed nothing, one of 50 ms gave what separate runs give.
 REST_S = 0.05
 
 
