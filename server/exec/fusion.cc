@@ -105,18 +105,6 @@ class Grouping {
   absl::flat_hash_map<Dims, Open> open_;  // the group of a shape that may still grow
 };
 
-// How many steps read each array; one more where it is kept.
-std::vector<int> CountReaders(const Plan& plan) {
-  std::vector<int> readers(plan.specs.size(), 0);
-  for (const PlanStep& step : plan.steps) {
-    for (const int input : step.inputs) {
-      if (input != kNoArray) ++readers[static_cast<size_t>(input)];
-    }
-  }
-  for (const int array : plan.kept) ++readers[static_cast<size_t>(array)];
-  return readers;
-}
-
 // One step of a group of several.
 class ChainBuilder {
  public:

@@ -76,6 +76,17 @@ void MarkLastUses(Plan& plan) {
   }
 }
 
+std::vector<int> CountReaders(const Plan& plan) {
+  std::vector<int> readers(plan.specs.size(), 0);
+  for (const PlanStep& step : plan.steps) {
+    for (const int input : step.inputs) {
+      if (input != kNoArray) ++readers[static_cast<size_t>(input)];
+    }
+  }
+  for (const int array : plan.kept) ++readers[static_cast<size_t>(array)];
+  return readers;
+}
+
 Folding SplitConstant(const Plan& plan, const NumberedTensors& constants) {
   Folding folding;
   folding.constant.specs = folding.rest.specs = plan.specs;

@@ -42,6 +42,7 @@ struct PlanStep {
 struct PlanOptions {
   bool fuse = true;           // elementwise operators run as chains: exec/fusion.h
   bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
+  bool absorb = true;         // convolutions scale and shift by constants: exec/absorb.h
 };
 
 using NumberedTensors = std::vector<std::pair<int, Tensor>>;
@@ -54,6 +55,9 @@ struct Plan {
 
 // Says anew which steps are the last to read an array, and which outputs nobody reads.
 void MarkLastUses(Plan& plan);
+
+// How many steps read each array; one more where it is kept.
+std::vector<int> CountReaders(const Plan& plan);
 
 // A plan in two: steps that depend on constants only, and the rest.
 struct Folding {
