@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -35,6 +34,7 @@
 #include "graph/op.h"
 #include "rpc/access.h"
 #include "rpc/call.h"
+#include "rpc/device_watch.h"
 #include "rpc/door.h"
 #include "rpc/health.h"
 #include "rpc/listener.h"
@@ -89,6 +89,8 @@ ABSL_FLAG(bool, channels_last, true,
           "Let images lie as convolutions are fastest when a command comes again.");
 ABSL_FLAG(bool, record_plans, true,
           "Launch a GPU's work as a whole (CUDA graphs) when a command comes again.");
+ABSL_FLAG(bool, absorb_constants, true,
+          "Let convolutions scale and shift by constants when a command comes again.");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
           "How long a session lives without a call, unless it asks otherwise.");
 ABSL_FLAG(absl::Duration, max_lease, absl::Hours(24), "The longest lease that a session may ask.");
@@ -139,32 +141,6 @@ int WaitForSignal(const sigset_t& signals, const std::function<void()>& meanwhil
   }
 }
 
-// The health of each GPU is that of a service by its name, "cuda:0". One that breaks down is told
-// of once.
-class DeviceWatch {
- public:
-  DeviceWatch(const SessionStore& store, rpc::Health& health) : store_(store), health_(health) {
-    for (const auto& backend : store.backends()) SetHealth(*backend, true);
-  }
-  void Look() {
-    for (const auto& backend : store_.backends()) {
-      const std::string problem = backend->problem();
-      if (problem.empty() || !broken_.insert(backend.get()).second) continue;
-      spdlog::error("{} broke down: {}", backend->device().name(), problem);
-      SetHealth(*backend, false);
-    }
-  }
-
- private:
-  void SetHealth(const Backend& backend, bool serves) {
-    if (backend.device().type == DeviceType::kCpu) return;
-    health_.Set(backend.device().name(), serves);
-  }
-  const SessionStore& store_;
-  rpc::Health& health_;
-  std::set<const Backend*> broken_;
-};
-
 SessionLimits Limits() {
   SessionLimits limits;
   limits.default_lease = Milliseconds(absl::GetFlag(FLAGS_default_lease));
@@ -176,7 +152,8 @@ SessionLimits Limits() {
   limits.max_plans = absl::GetFlag(FLAGS_max_session_plans);
   limits.plans = {.fuse = absl::GetFlag(FLAGS_fuse_plans),
                   .channels_last = absl::GetFlag(FLAGS_channels_last),
-                  .record = absl::GetFlag(FLAGS_record_plans)};
+                  .record = absl::GetFlag(FLAGS_record_plans),
+                  .absorb = absl::GetFlag(FLAGS_absorb_constants)};
   limits.max_bytes = absl::GetFlag(FLAGS_max_bytes);
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
   limits.tenant = {absl::GetFlag(FLAGS_max_tenant_bytes), absl::GetFlag(FLAGS_max_tenant_sessions)};
@@ -340,7 +317,7 @@ int Serve(const sigset_t& signals) {
   const auto calls = ServeCalls(ListenerFlags(), service, ThreadsForCalls(pool));
   if (calls == nullptr) return EXIT_FAILURE;
 
-  DeviceWatch devices_watch(store, calls->health);
+  rpc::DeviceWatch devices_watch(store, calls->health);
   const int signal = WaitForSignal(signals, [&] { devices_watch.Look(); });
   spdlog::info("{}: no new sessions; running calls may finish", strsignal(signal));
   Drain(*calls, health.get(), store, pool);

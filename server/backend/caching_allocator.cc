@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "core/error.h"
 
@@ -18,9 +19,12 @@ size_t CachingAllocator::BlockSize(size_t bytes) {
 
 void* CachingAllocator::Allocate(size_t block_size) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = cache_.find(block_size); found != cache_.end() && !found->second.empty()) {
-    void* block = found->second.back();
-    found->second.pop_back();
+  const auto found = cache_.find(block_size);
+  if (found != cache_.end() && !found->second.blocks.empty()) {
+    Shelf& shelf = found->second;
+    void* block = shelf.blocks.back();
+    shelf.blocks.pop_back();
+    shelf.idle = std::min(shelf.idle, shelf.blocks.size());
     stats_.cached_bytes -= static_cast<int64_t>(block_size);
     stats_.live_bytes += static_cast<int64_t>(block_size);
     return block;
@@ -70,7 +74,7 @@ void CachingAllocator::Free(void* block, size_t block_size) {
     source_.release(block, block_size);
     return;
   }
-  cache_[block_size].push_back(block);
+  cache_[block_size].blocks.push_back(block);
   stats_.cached_bytes += static_cast<int64_t>(block_size);
 }
 
@@ -79,9 +83,26 @@ void CachingAllocator::ReleaseCache() {
   ReleaseCacheLocked();
 }
 
+void CachingAllocator::ReleaseIdle() {
+  std::vector<std::pair<void*, size_t>> released;  // without the lock: unmapping takes its time
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [block_size, shelf] : cache_) {
+      const auto idle = shelf.blocks.begin() + static_cast<std::ptrdiff_t>(shelf.idle);
+      for (auto block = shelf.blocks.begin(); block != idle; ++block) {
+        released.emplace_back(*block, block_size);
+      }
+      stats_.cached_bytes -= static_cast<int64_t>(block_size * shelf.idle);
+      shelf.blocks.erase(shelf.blocks.begin(), idle);
+      shelf.idle = shelf.blocks.size();
+    }
+  }
+  for (const auto& [block, block_size] : released) source_.release(block, block_size);
+}
+
 void CachingAllocator::ReleaseCacheLocked() {
-  for (auto& [block_size, blocks] : cache_) {
-    for (void* block : blocks) source_.release(block, block_size);
+  for (auto& [block_size, shelf] : cache_) {
+    for (void* block : shelf.blocks) source_.release(block, block_size);
   }
   cache_.clear();
   stats_.cached_bytes = 0;

@@ -36,6 +36,8 @@ class CachingAllocator {
   void* Allocate(size_t block_size);
   void Free(void* block, size_t block_size);
   void ReleaseCache();
+  // Gives back the cached blocks that no call has wanted since the last ReleaseIdle.
+  void ReleaseIdle();
   // Counts memory as live that is had elsewhere. Throws OUT_OF_MEMORY after having emptied the
   // cache.
   void Book(size_t bytes);
@@ -43,6 +45,11 @@ class CachingAllocator {
   MemoryStats stats() const;
 
  private:
+  struct Shelf {
+    std::vector<void*> blocks;  // the last one freed is the next one taken
+    size_t idle = 0;            // so many, from the front on, lay there since the last ReleaseIdle
+  };
+
   void ReleaseCacheLocked();
   bool HasRoomLocked(size_t bytes) const;
   [[noreturn]] void RefuseLocked(size_t bytes) const;
@@ -53,7 +60,7 @@ class CachingAllocator {
   const size_t max_cached_bytes_;
   const size_t max_bytes_;
   mutable std::mutex mutex_;
-  std::unordered_map<size_t, std::vector<void*>> cache_;
+  std::unordered_map<size_t, Shelf> cache_;  // by block size
   MemoryStats stats_;
 };
 

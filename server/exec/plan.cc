@@ -58,17 +58,6 @@ Plan PlanBuilder::Build() {
   return std::move(plan_);
 }
 
-std::vector<int> CountReaders(const Plan& plan) {
-  std::vector<int> readers(plan.specs.size(), 0);
-  for (const PlanStep& step : plan.steps) {
-    for (const int input : step.inputs) {
-      if (input != kNoArray) ++readers[static_cast<size_t>(input)];
-    }
-  }
-  for (const int array : plan.kept) ++readers[static_cast<size_t>(array)];
-  return readers;
-}
-
 void MarkLastUses(Plan& plan) {
   std::vector<bool> wanted(plan.specs.size(), false);
   for (const int array : plan.kept) wanted[static_cast<size_t>(array)] = true;
@@ -85,6 +74,17 @@ void MarkLastUses(Plan& plan) {
       later = true;
     }
   }
+}
+
+std::vector<int> CountReaders(const Plan& plan) {
+  std::vector<int> readers(plan.specs.size(), 0);
+  for (const PlanStep& step : plan.steps) {
+    for (const int input : step.inputs) {
+      if (input != kNoArray) ++readers[static_cast<size_t>(input)];
+    }
+  }
+  for (const int array : plan.kept) ++readers[static_cast<size_t>(array)];
+  return readers;
 }
 
 Folding SplitConstant(const Plan& plan, const NumberedTensors& constants) {

@@ -45,6 +45,7 @@ struct PlanOptions {
   bool fuse = true;
   bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
   bool record = true;         // work is recorded where the device can: exec/replay.h
+  bool absorb = true;         // convolutions scale and shift by constants: exec/absorb.h
 };
 
 using NumberedTensors = std::vector<std::pair<int, Tensor>>;
@@ -55,11 +56,11 @@ struct Plan {
   std::vector<int> kept;          // arrays that are wanted afterwards
 };
 
-// How many steps read each array; one more where it is kept.
-std::vector<int> CountReaders(const Plan& plan);
-
 // Says anew which steps are the last to read an array, and which outputs nobody reads.
 void MarkLastUses(Plan& plan);
+
+// How many steps read each array; one more where it is kept.
+std::vector<int> CountReaders(const Plan& plan);
 
 // A plan in two: steps that depend on constants only, and the rest.
 struct Folding {

@@ -1,4 +1,4 @@
-// Add, Sub, Mul, Div, Neg.
+// Add, Sub, Mul, Div, Neg, and x s + t.
 #include "graph/flops.h"
 #include "graph/formula.h"
 #include "ops/elementwise.h"
@@ -28,7 +28,45 @@ Values DivVjp(const VjpCall& call) {
 
 Values NegVjp(const VjpCall& call) { return {-call.dy()}; }
 
+// Broadcasts s and t, along which a run steps alike where one is a constant for each channel.
+template <class T>
+void MulAddRun(const LoopCall& call) {
+  const T* x = call.in<T>(0);
+  const T* s = call.in<T>(1);
+  const T* t = call.in<T>(2);
+  T* y = call.out<T>();
+  const auto [sx, ss, st] = call.steps;
+  if (sx == 1 && ss == 1 && st == 1) {
+#pragma omp simd
+    for (int64_t i = 0; i < call.count; ++i) y[i] = x[i] * s[i] + t[i];
+  } else if (sx == 1 && ss == 0 && st == 0) {
+    const T scale = *s;
+    const T shift = *t;
+#pragma omp simd
+    for (int64_t i = 0; i < call.count; ++i) y[i] = x[i] * scale + shift;
+  } else {
+    for (int64_t i = 0; i < call.count; ++i) y[i] = x[i * sx] * s[i * ss] + t[i * st];
+  }
+}
+
+Loop MulAddLoop(DType input, DType /*output*/) {
+  Loop loop;
+  Dispatch(FloatTypes{}, input, [&]<class T>() { loop = {MulAddRun<T>, kGrain}; });
+  return loop;
+}
+
+Specs InferMulAdd(const OpCall& call) {
+  call.RequireSameType(1);
+  call.RequireSameType(2);
+  return {{call.dtype(0), BroadcastDims(call.dims(0), BroadcastDims(call.dims(1), call.dims(2)))}};
+}
+
+Values DecomposeMulAdd(const OpCall& call) {
+  return {call.input(0) * call.input(1) + call.input(2)};
+}
+
 int64_t OnePerElement(const Node& node) { return node.output_slot(0)->spec.numel(); }
+int64_t TwoPerElement(const Node& node) { return 2 * OnePerElement(node); }
 
 OpDef LegacyRow(std::string_view name) {
   return {.name = name,
@@ -64,11 +102,18 @@ GRADWIRE_OP(Elementwise<UnaryLoop<fn::Neg, SignedTypes>>({.name = "Neg",
                                                           .infer = SameAsInput,
                                                           .vjp = NegVjp}));
 
+GRADWIRE_OP(Elementwise<MulAddLoop>({.name = "MulAdd",
+                                     .domain = "gradwire",
+                                     .inputs = 3,
+                                     .infer = InferMulAdd,
+                                     .decompose = DecomposeMulAdd}));
+
 GRADWIRE_FLOPS("", "Add", OnePerElement);
 GRADWIRE_FLOPS("", "Sub", OnePerElement);
 GRADWIRE_FLOPS("", "Mul", OnePerElement);
 GRADWIRE_FLOPS("", "Div", OnePerElement);
 GRADWIRE_FLOPS("", "Neg", OnePerElement);
+GRADWIRE_FLOPS("gradwire", "MulAdd", TwoPerElement);
 
 }  // namespace
 }  // namespace gradwire

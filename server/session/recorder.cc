@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "autograd/backward.h"
 #include "backend/on_host.h"
+#include "exec/absorb.h"
 #include "exec/epilogue.h"
 #include "exec/fusion.h"
 #include "exec/relayout.h"
@@ -223,6 +224,9 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
     if (value.grad_fn() != nullptr && !IsUsedUp(value, changes)) Refuse();
   }
   if (!possible_) return nullptr;
+  if (options_.absorb) {
+    command_->constants = AbsorbConstants(command_->plan, std::move(command_->constants), executor);
+  }
   if (options_.channels_last) command_->plan = PutChannelsLast(command_->plan);
   command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
   if (options_.fuse) {

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kRememberedIds = 10000;
 constexpr size_t kIdDigits = 32;
 constexpr std::chrono::milliseconds kSweepPeriod(250);
+// Memory that no command wanted for so long, or twice that, goes back to the system.
+constexpr std::chrono::seconds kIdlePeriod(10);
 
 template <class T>
 T RandomBits() {
@@ -195,6 +197,7 @@ void SessionStore::Drain() {
 
 void SessionStore::Sweep() {
   std::unique_lock lock(mutex_);
+  auto released = std::chrono::steady_clock::now();
   while (!wake_.wait_for(lock, kSweepPeriod, [this] { return stopping_; })) {
     std::vector<std::shared_ptr<Session>> late;
     const auto now = std::chrono::steady_clock::now();
@@ -205,6 +208,10 @@ void SessionStore::Sweep() {
     }
     lock.unlock();
     late.clear();
+    if (now - released >= kIdlePeriod) {
+      for (const auto& backend : backends_) backend->ReleaseIdle();
+      released = now;
+    }
     lock.lock();
   }
 }

@@ -179,6 +179,34 @@ TEST(CachingAllocatorTest, LiveAndCachedBlocksStayUnderTheLimit) {
   allocator.Free(block, 4096);
 }
 
+TEST(CachingAllocatorTest, WhatWasNotWantedForAWhileGoesBack) {
+  FakeSource fake;
+  CachingAllocator allocator(fake.source(), 1 << 20);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 5; ++i) blocks.push_back(allocator.Allocate(1024));
+  for (void* block : blocks) allocator.Free(block, 1024);
+  allocator.ReleaseIdle();
+  EXPECT_EQ(allocator.stats().cached_bytes, 5 * 1024) << "they were in use a moment ago";
+  void* one = allocator.Allocate(1024);
+  void* other = allocator.Allocate(1024);
+  allocator.Free(one, 1024);
+  allocator.ReleaseIdle();
+  EXPECT_EQ(allocator.stats().cached_bytes, 1024) << "three were not wanted";
+  EXPECT_EQ(fake.out, 2048u);
+  allocator.Free(other, 1024);
+  for (int i = 0; i < 10; ++i) {
+    allocator.Free(allocator.Allocate(1024), 1024);
+    allocator.ReleaseIdle();
+  }
+  EXPECT_EQ(allocator.stats().cached_bytes, 1024) << "one is wanted again and again";
+  const int requests = fake.requests;
+  allocator.Free(allocator.Allocate(1024), 1024);
+  EXPECT_EQ(fake.requests, requests);
+  allocator.ReleaseIdle();
+  allocator.ReleaseIdle();
+  EXPECT_EQ(fake.out, 0u);
+}
+
 TEST(CachingAllocatorTest, ThreadsShareNoBlock) {
   FakeSource fake;
   CachingAllocator allocator(fake.source(), 1 << 16);
@@ -193,6 +221,22 @@ TEST(CachingAllocatorTest, ThreadsShareNoBlock) {
     }
   });
   EXPECT_EQ(allocator.stats().live_bytes, 0);
+}
+
+TEST(CpuBackendTest, BlocksOfEverySizeGoBack) {
+  CpuBackend backend;
+  const auto stream = backend.NewStream(std::make_shared<Quota>(0));
+  for (const size_t bytes : {0u, 1u, 100u, 1u << 16, 1u << 20, 3u << 20, (5u << 20) + 1}) {
+    const BufferPtr buffer = stream->Allocate(bytes);
+    std::memset(buffer->data(), 1, bytes);
+    const auto address = reinterpret_cast<uintptr_t>(buffer->data());
+    EXPECT_EQ(address % (bytes >= 2u << 20 ? 2u << 20 : 64u), 0u) << bytes;
+  }
+  EXPECT_GE(backend.memory().cached_bytes, 9 << 20);
+  backend.ReleaseIdle();
+  backend.ReleaseIdle();
+  EXPECT_EQ(backend.memory().cached_bytes, 0);
+  EXPECT_EQ(backend.memory().live_bytes, 0);
 }
 
 TEST(CpuBackendTest, RefusesMoreThanTheMachineHas) {

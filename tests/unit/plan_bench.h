@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <utility>
 #include <vector>
@@ -54,9 +55,12 @@ class PlanBench {
     return traced;
   }
 
-  // The results, on the host; `plan` is the traced one, or the same made otherwise.
-  std::vector<Tensor> Run(const Traced& traced, const Plan& plan) {
+  // The results, on the host; `plan` is the traced one, or the same made otherwise, which may read
+  // `constants` besides.
+  std::vector<Tensor> Run(const Traced& traced, const Plan& plan,
+                          const NumberedTensors& constants = {}) {
     std::vector<Tensor> arrays(plan.specs.size());
+    for (const auto& [number, tensor] : constants) arrays[static_cast<size_t>(number)] = tensor;
     for (const auto& [slot, number] : traced.given) {
       arrays[static_cast<size_t>(number)] = slot->tensor;
     }
@@ -66,6 +70,26 @@ class PlanBench {
       results.push_back(OnHost(arrays[static_cast<size_t>(result)], bench_.stream()));
     }
     return results;
+  }
+
+  // Sums of a few hundred products of numbers about 1, rounded to float32.
+  static void ExpectClose(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected) {
+    constexpr float kTolerance = 1e-3f;
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) {
+      ASSERT_EQ(actual[i].spec(), expected[i].spec());
+      for (int64_t k = 0; k < actual[i].numel(); ++k) {
+        const float a = actual[i].data<float>()[k];
+        const float b = expected[i].data<float>()[k];
+        if (std::isnan(b)) {
+          ASSERT_TRUE(std::isnan(a)) << "result " << i << ", element " << k;
+        } else if (std::isinf(b)) {
+          ASSERT_EQ(a, b) << "result " << i << ", element " << k;
+        } else {
+          ASSERT_NEAR(a, b, kTolerance * (1 + std::abs(b))) << "result " << i << ", element " << k;
+        }
+      }
+    }
   }
 
  protected:

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -16,9 +15,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using Names = std::vector<std::string>;
-
-// Sums of a few hundred products of numbers about 1, rounded to float32.
-constexpr float kTolerance = 1e-3f;
 
 class RelayoutTest : public testing::PlanTest {
  protected:
@@ -35,24 +31,6 @@ class RelayoutTest : public testing::PlanTest {
     Names names;
     for (const PlanStep& step : plan.steps) names.emplace_back(step.op->name);
     return names;
-  }
-
-  static void ExpectClose(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected) {
-    ASSERT_EQ(actual.size(), expected.size());
-    for (size_t i = 0; i < actual.size(); ++i) {
-      ASSERT_EQ(actual[i].spec(), expected[i].spec());
-      for (int64_t k = 0; k < actual[i].numel(); ++k) {
-        const float a = actual[i].data<float>()[k];
-        const float b = expected[i].data<float>()[k];
-        if (std::isnan(b)) {
-          ASSERT_TRUE(std::isnan(a)) << "result " << i << ", element " << k;
-        } else if (std::isinf(b)) {
-          ASSERT_EQ(a, b) << "result " << i << ", element " << k;
-        } else {
-          ASSERT_NEAR(a, b, kTolerance * (1 + std::abs(b))) << "result " << i << ", element " << k;
-        }
-      }
-    }
   }
 };
 

@@ -29,12 +29,42 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // that is put anew each time would otherwise be faulted in each time, at a fifth of the speed.
 constexpr size_t kMinCachedBytes = size_t{1} << 30;
 
-void* AllocateAligned(size_t bytes) {
-  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-  void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+// Blocks from here on are mappings of their own, which go back whole, whatever lies beside them: a
+// heap keeps what is freed in its midst.
+constexpr size_t kMinMapped = size_t{1} << 20;
+
+constexpr size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// Blocks of 2 MiB and more begin at a huge page.
+void* Map(size_t bytes) {
+  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t length = RoundUp(bytes, page);
+  const size_t spare = bytes >= kHugePage ? kHugePage - page : 0;
+  void* mapped =
+      mmap(nullptr, length + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  if (spare == 0) return mapped;
+  auto* const start = static_cast<std::byte*>(mapped);
+  const size_t before = -reinterpret_cast<uintptr_t>(start) % kHugePage;
+  std::byte* const block = start + before;
+  if (before != 0) munmap(start, before);
+  if (before != spare) munmap(block + length, spare - before);
   // Advice only: without huge pages the block works as well, with more page faults.
-  if (block != nullptr && bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+  madvise(block, length, MADV_HUGEPAGE);
   return block;
+}
+
+void* AllocateAligned(size_t bytes) {
+  return bytes < kMinMapped ? std::aligned_alloc(kAlignment, RoundUp(bytes, kAlignment))
+                            : Map(bytes);
+}
+
+void Release(void* block, size_t bytes) {
+  if (bytes < kMinMapped) {
+    std::free(block);
+  } else {
+    munmap(block, bytes);  // to the end of its last page
+  }
 }
 
 class CpuBuffer : public Buffer {
@@ -150,7 +180,7 @@ std::string ProcessorName() {
 
 CpuBackend::CpuBackend()
     : allocator_(std::make_shared<CachingAllocator>(
-          CachingAllocator::Source{AllocateAligned, [](void* block, size_t) { std::free(block); }},
+          CachingAllocator::Source{AllocateAligned, Release},
           std::max(kMinCachedBytes, TensorMemory() / 8), TensorMemory())) {}
 
 DeviceDescription CpuBackend::Describe() const {
