@@ -112,7 +112,10 @@ struct Mod {
 // Shifts by the width or more give 0.
 struct BitShift {
   bool left;
-  static BitShift Make(const auto& a) { return {a.String("direction") == "LEFT"}; }
+  static BitShift Make(const auto& a) {
+    const bool to_left = a.String("direction") == "LEFT";  // nvcc loses braces around a call
+    return {to_left};
+  }
   template <class T>
   GRADWIRE_FN T operator()(T a, T b) const {
     if (b >= sizeof(T) * 8) return 0;

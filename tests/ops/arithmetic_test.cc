@@ -52,7 +52,19 @@ OP_CASES(
      .inputs = {Ints({2}, {5, -128}, DType::kInt8)},
      .expect = {{-5, -128}},
      .order = 0},
-    {.op = "Neg", .inputs = {Ints({1}, {5}, DType::kUint8)}, .error = "OP_UNSUPPORTED"});
+    {.op = "Neg", .inputs = {Ints({1}, {5}, DType::kUint8)}, .error = "OP_UNSUPPORTED"},
+    {.op = "gradwire::MulAdd", .inputs = {Normal({2, 3}), Normal({2, 3}), Normal({2, 3})}},
+    {.op = "gradwire::MulAdd", .inputs = {Normal({2, 3, 4}), Normal({3, 1}), Normal({3, 1})}},
+    {.op = "gradwire::MulAdd", .inputs = {Normal({3, 1}), Normal({2, 1, 4}), Normal({})}},
+    {.op = "gradwire::MulAdd",
+     .inputs = {Elements({2, 2}, {1, 2, 3, 4}), Elements({2, 1}, {10, 100}), Elements({2}, {5, 6})},
+     .expect = {{15, 26, 305, 406}}},
+    {.op = "gradwire::MulAdd",
+     .inputs = {Normal({2, 3}), Normal({4}), Normal({})},
+     .error = "SHAPE_MISMATCH"},
+    {.op = "gradwire::MulAdd",
+     .inputs = {Normal({2}), Normal({2}), Ints({2}, {1, 2})},
+     .error = "DTYPE_MISMATCH"});
 
 }  // namespace
 }  // namespace gradwire::testing
