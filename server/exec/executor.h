@@ -21,6 +21,8 @@ class Executor : public Evaluator {
   Executor(Stream& stream, std::function<void()> between_ops)
       : stream_(stream), between_ops_(std::move(between_ops)) {}
 
+  Stream& stream() { return stream_; }
+
   // Makes each value ready. On an error some may be, and the graph is only good for being dropped.
   void Evaluate(std::span<const Value> values) override;
   void Poll() override { between_ops_(); }

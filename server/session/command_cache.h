@@ -15,12 +15,13 @@
 #include "absl/container/flat_hash_map.h"
 #include "exec/plan.h"
 #include "session/program.h"
+#include "session/steady_reads.h"
 
 namespace gradwire {
 
 // A command, or the commands of one Run, after its trace. It comes to the same again while its
 // request is the same but for the elements of the arrays in it, and the session looks the same
-// where the trace looked. Immutable.
+// where the trace looked. Immutable, but for what makes it faster.
 struct CachedCommand {
   // An array of the session that the trace read: what it must be like.
   struct Read {
@@ -66,6 +67,8 @@ struct CachedCommand {
   std::vector<std::pair<int, size_t>> seeds;  // numbers of seeds, and of which draw
   NumberedTensors constants;                  // that the trace made
   Plan plan;
+  // Null where no plan would be faster for it. Not immutable: runs of a command do not overlap.
+  std::shared_ptr<SteadyReads> steady;
 
   std::vector<Result> results;
   std::vector<Binding> bindings;

@@ -1,0 +1,20 @@
+#include "exec/improve.h"
+
+#include <utility>
+
+#include "exec/absorb.h"
+#include "exec/fusion.h"
+#include "exec/relayout.h"
+
+namespace gradwire {
+
+NumberedTensors Improve(Plan& plan, NumberedTensors constants, const PlanOptions& options,
+                        Executor& executor) {
+  if (options.absorb) constants = AbsorbConstants(plan, std::move(constants), executor);
+  if (options.channels_last) plan = PutChannelsLast(plan);
+  constants = executor.Fold(plan, std::move(constants));
+  if (options.fuse) plan = Fuse(std::move(plan));
+  return constants;
+}
+
+}  // namespace gradwire
