@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 #include "absl/strings/numbers.h"
 
@@ -39,7 +41,9 @@ void RequireShortWaits(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "active", 0);
   setenv("GOMP_SPINCOUNT", "3000", 0);
-  execv("/proc/self/exe", argv);  // comes back where it fails
+  // By its own path, so that it keeps its name in lists of processes; comes back where it fails.
+  std::error_code error;
+  execv(std::filesystem::read_symlink("/proc/self/exe", error).c_str(), argv);
 }
 
 int AvailableCpus() {

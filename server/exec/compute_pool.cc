@@ -47,6 +47,15 @@ bool ComputePool::idle() const {
   return queue_.empty() && running_.load(std::memory_order_relaxed) == 0;
 }
 
+std::chrono::nanoseconds ComputePool::TakeLongest() {
+  const std::lock_guard lock(mutex_);
+  Clock::duration longest = std::exchange(longest_, Clock::duration(0));
+  for (const auto& worker : workers_) {
+    if (worker->began.has_value()) longest = std::max(longest, Clock::now() - *worker->began);
+  }
+  return longest;
+}
+
 void ComputePool::ShareCpus() const {
   const int running = std::max(1, running_.load(std::memory_order_relaxed));
   SetThreads(is_worker ? std::max(1, cpus_ / running) : 1);
@@ -65,12 +74,15 @@ void ComputePool::Work(Worker& self) {
     std::function<void()> task = std::move(queue_.front());
     queue_.pop_front();
     running_.fetch_add(1, std::memory_order_relaxed);
+    self.began = Clock::now();
     lock.unlock();
     ShareCpus();
     task();
     task = nullptr;  // what it holds may be the last of a session: not under the lock
     lock.lock();
     running_.fetch_sub(1, std::memory_order_relaxed);
+    longest_ = std::max(longest_, Clock::now() - *self.began);
+    self.began.reset();
   }
 }
 

@@ -3,11 +3,13 @@
 #define GRADWIRE_EXEC_COMPUTE_POOL_H_
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -27,14 +29,18 @@ class ComputePool {
   int cpus() const { return cpus_; }
   // Whether no task runs or waits.
   bool idle() const;
+  // The longest time that a task took, or has taken so far, since the last call.
+  std::chrono::nanoseconds TakeLongest();
   // Sets the calling worker's loop threads to its share of the CPUs, another thread's to one.
   // Called between operators too, since other commands come and go meanwhile.
   void ShareCpus() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Worker {
     std::condition_variable wake;
     bool idle = false;
+    std::optional<Clock::time_point> began;  // the task that it runs
     std::thread thread;
   };
   void Work(Worker& self);
@@ -44,6 +50,7 @@ class ComputePool {
   mutable std::mutex mutex_;
   std::deque<std::function<void()>> queue_;
   bool stopping_ = false;
+  Clock::duration longest_{0};
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

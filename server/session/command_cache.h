@@ -16,12 +16,13 @@
 #include "exec/plan.h"
 #include "exec/replay.h"
 #include "session/program.h"
+#include "session/steady_reads.h"
 
 namespace gradwire {
 
 // A command, or the commands of one Run, after its trace. It comes to the same again while its
 // request is the same but for the elements of the arrays in it, and the session looks the same
-// where the trace looked. Immutable, but for what `replay` keeps.
+// where the trace looked. Immutable, but for what makes it faster.
 struct CachedCommand {
   // An array of the session that the trace read: what it must be like.
   struct Read {
@@ -67,7 +68,10 @@ struct CachedCommand {
   std::vector<std::pair<int, size_t>> seeds;  // numbers of seeds, and of which draw
   NumberedTensors constants;                  // that the trace made
   Plan plan;
-  std::unique_ptr<Replay> replay;  // null where the device records nothing
+  // What makes it faster. Not immutable: runs of a command do not overlap. Each is null where
+  // there is none: no plan would be faster, the device records nothing.
+  std::shared_ptr<SteadyReads> steady;
+  std::unique_ptr<Replay> replay;
 
   std::vector<Result> results;
   std::vector<Binding> bindings;

@@ -6,10 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "autograd/backward.h"
 #include "backend/on_host.h"
-#include "exec/absorb.h"
-#include "exec/epilogue.h"
-#include "exec/fusion.h"
-#include "exec/relayout.h"
+#include "exec/improve.h"
 
 namespace gradwire {
 namespace {
@@ -216,6 +213,27 @@ bool Recorder::IsUsedUp(const Value& value, const Changes& changes) {
   return true;
 }
 
+// Null where no operator would gain by it.
+std::shared_ptr<SteadyReads> Recorder::WatchReads(Executor& executor) const {
+  const Plan& plan = command_->plan;
+  if (executor.stream().device().type != DeviceType::kCpu ||
+      std::none_of(plan.steps.begin(), plan.steps.end(),
+                   [](const PlanStep& step) { return step.op->packs != kPacksNothing; })) {
+    return nullptr;
+  }
+  absl::flat_hash_set<std::string_view> bound;
+  for (const auto& [name, result] : command_->bindings) bound.insert(name);
+  std::vector<int> numbers(command_->reads.size(), kNoArray);
+  bool some = false;
+  for (const auto& [name, read] : command_->names) {
+    if (!read.has_value() || bound.contains(name)) continue;
+    numbers[*read] = command_->reads[*read].number;
+    some = some || numbers[*read] != kNoArray;
+  }
+  if (!some) return nullptr;
+  return std::make_shared<SteadyReads>(plan, command_->constants, std::move(numbers), options_);
+}
+
 CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
   for (const auto& [name, item] : changes) {
     if (!possible_) break;
@@ -224,14 +242,8 @@ CachedCommandPtr Recorder::After(const Changes& changes, Executor& executor) {
     if (value.grad_fn() != nullptr && !IsUsedUp(value, changes)) Refuse();
   }
   if (!possible_) return nullptr;
-  if (options_.absorb) {
-    command_->constants = AbsorbConstants(command_->plan, std::move(command_->constants), executor);
-  }
-  if (options_.channels_last) command_->plan = PutChannelsLast(command_->plan);
-  command_->constants = executor.Fold(command_->plan, std::move(command_->constants));
-  if (options_.fuse) {
-    command_->plan = Fuse(FuseEpilogues(std::move(command_->plan)), executor.stream());
-  }
+  command_->steady = WatchReads(executor);
+  command_->constants = Improve(command_->plan, std::move(command_->constants), options_, executor);
   if (options_.record && executor.stream().can_capture() && !command_->plan.steps.empty()) {
     std::vector<int> fresh;
     for (const int number : command_->given) {

@@ -52,6 +52,7 @@ class Recorder {
   std::optional<size_t> ReadOf(const Slot* slot) const;
   void Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, Stream& stream);
   size_t ResultOf(const Value& value, PlanBuilder& builder);
+  std::shared_ptr<SteadyReads> WatchReads(Executor& executor) const;
   bool IsUsedUp(const Value& value, const Changes& changes);
   // Gives up.
   void Refuse() { possible_ = false; }

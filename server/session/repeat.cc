@@ -70,7 +70,10 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
                                                             const std::vector<Tensor>& given) {
   const std::optional<std::vector<Value>> reads = Match(command);
   if (!reads.has_value()) return std::nullopt;
-  std::vector<Tensor> arrays(command.plan.specs.size());
+  const SteadyReads::Improved* const steady =
+      command.steady != nullptr ? command.steady->Find(*reads, executor_) : nullptr;
+  const Plan& plan = steady != nullptr ? steady->plan : command.plan;
+  std::vector<Tensor> arrays(plan.specs.size());
   const auto give = [&](int number, const Tensor& tensor) {
     if (number != kNoArray) arrays[static_cast<size_t>(number)] = tensor;
   };
@@ -78,7 +81,9 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
     give(command.reads[i].number, (*reads)[i].tensor());
   }
   for (size_t i = 0; i < given.size(); ++i) give(command.given[i], given[i]);
-  for (const auto& [number, tensor] : command.constants) give(number, tensor);
+  for (const auto& [number, tensor] : steady != nullptr ? steady->constants : command.constants) {
+    give(number, tensor);
+  }
   std::vector<Tensor> seeds;
   for (size_t i = 0; i < command.draws; ++i) {
     const auto seed = static_cast<int64_t>(trace_.NextSeed());
@@ -98,7 +103,7 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
   if (command.replay != nullptr) {
     command.replay->Run(command.plan, arrays, executor_);
   } else {
-    executor_.Run(command.plan, arrays);
+    executor_.Run(plan, arrays);
   }
   for (size_t i = 0; i < results.size(); ++i) {
     const CachedCommand::Result& result = command.results[i];

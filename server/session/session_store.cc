@@ -16,8 +16,6 @@ namespace {
 constexpr size_t kRememberedIds = 10000;
 constexpr size_t kIdDigits = 32;
 constexpr std::chrono::milliseconds kSweepPeriod(250);
-// Memory that no command wanted for so long, or twice that, goes back to the system.
-constexpr std::chrono::seconds kIdlePeriod(10);
 
 template <class T>
 T RandomBits() {
@@ -40,6 +38,28 @@ void CheckId(const std::string& id) {
   throw Error(reason::kInvalidArgument,
               fmt::format("session_id '{}' is not {} hexadecimal digits", id, kIdDigits));
 }
+
+// Says when memory that lay idle goes back to the system: after the time of a few commands, so that
+// what each step of a training uses stays.
+class IdleTimer {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // To be asked each kSweepPeriod, with the longest that a command took meanwhile.
+  bool IsDue(Clock::time_point now, std::chrono::duration<double> longest) {
+    constexpr double kFewCommands = 3;
+    constexpr double kKept = 0.998;  // a minute and a half until a long command counts half
+    constexpr std::chrono::seconds kShortest(2);
+    longest_ = std::max(longest_ * kKept, longest);
+    if (now - last_ < kShortest || now - last_ < longest_ * kFewCommands) return false;
+    last_ = now;
+    return true;
+  }
+
+ private:
+  Clock::time_point last_ = Clock::now();
+  std::chrono::duration<double> longest_{0};
+};
 
 }  // namespace
 
@@ -197,7 +217,7 @@ void SessionStore::Drain() {
 
 void SessionStore::Sweep() {
   std::unique_lock lock(mutex_);
-  auto released = std::chrono::steady_clock::now();
+  IdleTimer idle;
   while (!wake_.wait_for(lock, kSweepPeriod, [this] { return stopping_; })) {
     std::vector<std::shared_ptr<Session>> late;
     const auto now = std::chrono::steady_clock::now();
@@ -208,9 +228,8 @@ void SessionStore::Sweep() {
     }
     lock.unlock();
     late.clear();
-    if (now - released >= kIdlePeriod) {
+    if (idle.IsDue(now, pool_.TakeLongest())) {
       for (const auto& backend : backends_) backend->ReleaseIdle();
-      released = now;
     }
     lock.lock();
   }

@@ -49,6 +49,25 @@ TEST(ComputePool, CommandsThatRunTogetherShareTheCpus) {
   for (const int mine : threads) EXPECT_EQ(mine, 1);
 }
 
+TEST(ComputePool, TheLongestTaskIsToldOfWhileItRunsAndOnceAfterwards) {
+  std::latch begun(1);
+  std::latch told(1);
+  ComputePool pool(2);
+  pool.Post([&] {
+    begun.count_down();
+    told.wait();
+  });
+  begun.wait();
+  const auto first = pool.TakeLongest();
+  EXPECT_GT(first.count(), 0);
+  const auto second = pool.TakeLongest();
+  EXPECT_GT(second, first) << "it still runs";
+  told.count_down();
+  while (!pool.idle()) std::this_thread::yield();
+  EXPECT_GT(pool.TakeLongest(), second);
+  EXPECT_EQ(pool.TakeLongest().count(), 0);
+}
+
 TEST(Strand, RunsTasksInOrderAndOneAtATime) {
   std::vector<int> order;
   std::atomic<int> running{0};

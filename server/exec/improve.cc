@@ -1,0 +1,21 @@
+#include "exec/improve.h"
+
+#include <utility>
+
+#include "exec/absorb.h"
+#include "exec/epilogue.h"
+#include "exec/fusion.h"
+#include "exec/relayout.h"
+
+namespace gradwire {
+
+NumberedTensors Improve(Plan& plan, NumberedTensors constants, const PlanOptions& options,
+                        Executor& executor) {
+  if (options.absorb) constants = AbsorbConstants(plan, std::move(constants), executor);
+  if (options.channels_last) plan = PutChannelsLast(plan);
+  constants = executor.Fold(plan, std::move(constants));
+  if (options.fuse) plan = Fuse(FuseEpilogues(std::move(plan)), executor.stream());
+  return constants;
+}
+
+}  // namespace gradwire
