@@ -92,7 +92,7 @@ struct Pow {
 // fmod. Integers modulo 0 give 0.
 struct Mod {
   bool fmod;
-  static Mod Make(const auto& a) { return {a.Int("fmod", 0) != 0}; }
+  static Mod Make(const auto& a) { return Mod{a.Int("fmod", 0) != 0}; }
   template <class T>
   GRADWIRE_FN T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
@@ -112,10 +112,7 @@ struct Mod {
 // Shifts by the width or more give 0.
 struct BitShift {
   bool left;
-  static BitShift Make(const auto& a) {
-    const bool to_left = a.String("direction") == "LEFT";  // nvcc loses braces around a call
-    return {to_left};
-  }
+  static BitShift Make(const auto& a) { return BitShift{a.String("direction") == "LEFT"}; }
   template <class T>
   GRADWIRE_FN T operator()(T a, T b) const {
     if (b >= sizeof(T) * 8) return 0;

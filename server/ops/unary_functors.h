@@ -86,9 +86,10 @@ GRADWIRE_UNARY(BitwiseNot, static_cast<T>(~x));
 #undef GRADWIRE_UNARY
 #undef GRADWIRE_SLOW_UNARY
 
+// nvcc loses the braces of `return {x}` in a template: with one parameter Make names its struct.
 struct LeakyRelu {
   double alpha;
-  static LeakyRelu Make(const auto& a) { return {a.Float("alpha", 0.01f)}; }
+  static LeakyRelu Make(const auto& a) { return LeakyRelu{a.Float("alpha", 0.01f)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     return math::Select(x < 0, static_cast<T>(alpha) * x, x);
@@ -98,7 +99,7 @@ struct LeakyRelu {
 struct Elu {
   static constexpr bool kSlow = true;
   double alpha;
-  static Elu Make(const auto& a) { return {a.Float("alpha", 1.0)}; }
+  static Elu Make(const auto& a) { return Elu{a.Float("alpha", 1.0)}; }
   template <class T>
   GRADWIRE_FN T operator()(T x) const {
     return math::Select(x < 0, static_cast<T>(alpha) * math::Expm1(x), x);
