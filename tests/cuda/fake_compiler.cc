@@ -27,6 +27,7 @@ GeneratedKernelPtr Compile(const std::string& source) {
       "{{ {0} -std=c++20 -O1 -fPIC -I{1} -c {2}.cc -o {2}.o && {0} -shared {2}.o -o {2}.so; }} "
       ">{2}.log 2>&1",
       GRADWIRE_TEST_COMPILER, GRADWIRE_TEST_INCLUDES, stem);
+  // NOLINTNEXTLINE(bugprone-command-processor): of the build's compiler and a name made here
   if (std::system(command.c_str()) != 0) {
     std::stringstream log;
     log << std::ifstream(stem + ".log").rdbuf();
