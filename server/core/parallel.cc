@@ -3,11 +3,14 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 
@@ -32,7 +35,58 @@ int CgroupCpus() {
   return 0;
 }
 
+using Clock = std::chrono::steady_clock;
+
+// After which OpenMP's threads may have gone to sleep.
+constexpr std::chrono::microseconds kRest(50);
+thread_local Clock::time_point last_loop;
+
+// Whether a thread of a team is on the CPU of one before it.
+bool SharesCpu(std::span<const int> cpus, size_t thread) {
+  const auto before = cpus.first(thread);
+  return std::find(before.begin(), before.end(), cpus[thread]) != before.end();
+}
+
+// Moves the calling thread, the team's `self`, to a CPU that none of the team is on, each that has
+// to move to another. It may leave it again.
+void MoveApart(std::span<const int> cpus, size_t self) {
+  if (!SharesCpu(cpus, self)) return;
+  size_t others = 0;
+  for (size_t i = 0; i < self; ++i) others += SharesCpu(cpus, i) ? 1 : 0;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+  for (int i = 1; i < CPU_SETSIZE; ++i) {
+    const int cpu = (cpus[self] + i) % CPU_SETSIZE;
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    if (std::find(cpus.begin(), cpus.end(), cpu) != cpus.end() || others-- > 0) continue;
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(cpu, &only);
+    sched_setaffinity(0, sizeof(only), &only);
+    sched_setaffinity(0, sizeof(allowed), &allowed);
+    return;
+  }
+}
+
 }  // namespace
+
+// A thread that is woken while others run on its CPU is put beside the one that wakes it, and it
+// may take the system many milliseconds to part the two: as long they take turns on one CPU.
+LoopScope::LoopScope(int threads) : threads_(threads) {
+  if (threads <= 1 || Clock::now() - last_loop < kRest) return;
+  std::vector<int> cpus(static_cast<size_t>(threads));
+#pragma omp parallel num_threads(threads)
+  {
+    const auto self = static_cast<size_t>(omp_get_thread_num());
+    cpus[self] = sched_getcpu();
+#pragma omp barrier
+    MoveApart(cpus, self);
+  }
+}
+
+LoopScope::~LoopScope() {
+  if (threads_ > 1) last_loop = Clock::now();
+}
 
 // OpenMP reads its environment before main(). Threads that sleep between two loops are woken on the
 // CPU of who wakes them, and then take turns there; threads that wait for milliseconds keep the CPU
