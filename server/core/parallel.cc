@@ -47,40 +47,44 @@ bool SharesCpu(std::span<const int> cpus, size_t thread) {
   return std::find(before.begin(), before.end(), cpus[thread]) != before.end();
 }
 
-// Moves the calling thread, the team's `self`, to a CPU that none of the team is on, each that has
-// to move to another. It may leave it again.
-void MoveApart(std::span<const int> cpus, size_t self) {
-  if (!SharesCpu(cpus, self)) return;
-  size_t others = 0;
+// The CPU for thread `self` of a team: the one that it is on, or where that is another's, one that
+// none of the team is on.
+int CpuFor(std::span<const int> cpus, size_t self, const cpu_set_t& allowed) {
+  if (!SharesCpu(cpus, self)) return cpus[self];
+  size_t others = 0;  // who have to move too, before this one
   for (size_t i = 0; i < self; ++i) others += SharesCpu(cpus, i) ? 1 : 0;
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
   for (int i = 1; i < CPU_SETSIZE; ++i) {
     const int cpu = (cpus[self] + i) % CPU_SETSIZE;
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    if (std::find(cpus.begin(), cpus.end(), cpu) != cpus.end() || others-- > 0) continue;
-    cpu_set_t only;
-    CPU_ZERO(&only);
-    CPU_SET(cpu, &only);
-    sched_setaffinity(0, sizeof(only), &only);
-    sched_setaffinity(0, sizeof(allowed), &allowed);
-    return;
+    const bool is_free =
+        CPU_ISSET(cpu, &allowed) && std::find(cpus.begin(), cpus.end(), cpu) == cpus.end();
+    if (is_free && others-- == 0) return cpu;
   }
+  return cpus[self];
 }
 
 }  // namespace
 
 // A thread that is woken while others run on its CPU is put beside the one that wakes it, and it
-// may take the system many milliseconds to part the two: as long they take turns on one CPU.
+// may take the system many milliseconds to part the two: as long they take turns on one CPU. All
+// are bound for a moment, or those that wait for one that moves would be moved to where it goes.
 LoopScope::LoopScope(int threads) : threads_(threads) {
-  if (threads <= 1 || Clock::now() - last_loop < kRest) return;
+  cpu_set_t allowed;
+  if (threads <= 1 || Clock::now() - last_loop < kRest ||
+      sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+    return;
+  }
   std::vector<int> cpus(static_cast<size_t>(threads));
 #pragma omp parallel num_threads(threads)
   {
     const auto self = static_cast<size_t>(omp_get_thread_num());
     cpus[self] = sched_getcpu();
 #pragma omp barrier
-    MoveApart(cpus, self);
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(CpuFor(cpus, self, allowed), &only);
+    sched_setaffinity(0, sizeof(only), &only);
+#pragma omp barrier
+    sched_setaffinity(0, sizeof(allowed), &allowed);
   }
 }
 
