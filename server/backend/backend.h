@@ -143,8 +143,8 @@ class Backend {
   virtual DeviceDescription Describe() const = 0;
   virtual std::unique_ptr<Stream> NewStream(std::shared_ptr<Quota> quota) = 0;
   virtual MemoryStats memory() const = 0;
-  // Gives back what is kept for reuse and was not used since the last call. To be called now and
-  // then; a device where that stops its queues keeps everything.
+  // Gives large blocks that are kept for reuse, and were not used since the last call, back to the
+  // system. To be called now and then; a device where that stops its queues keeps everything.
   virtual void ReleaseIdle() {}
   // Why nothing can run on the device any more; empty while it can.
   virtual std::string problem() const { return {}; }

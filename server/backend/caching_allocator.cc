@@ -83,11 +83,12 @@ void CachingAllocator::ReleaseCache() {
   ReleaseCacheLocked();
 }
 
-void CachingAllocator::ReleaseIdle() {
+void CachingAllocator::ReleaseIdle(size_t min_block_size) {
   std::vector<std::pair<void*, size_t>> released;  // without the lock: unmapping takes its time
   {
     const std::lock_guard lock(mutex_);
     for (auto& [block_size, shelf] : cache_) {
+      if (block_size < min_block_size) continue;
       const auto idle = shelf.blocks.begin() + static_cast<std::ptrdiff_t>(shelf.idle);
       for (auto block = shelf.blocks.begin(); block != idle; ++block) {
         released.emplace_back(*block, block_size);

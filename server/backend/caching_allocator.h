@@ -36,8 +36,9 @@ class CachingAllocator {
   void* Allocate(size_t block_size);
   void Free(void* block, size_t block_size);
   void ReleaseCache();
-  // Gives back the cached blocks that no call has wanted since the last ReleaseIdle.
-  void ReleaseIdle();
+  // Gives back the cached blocks of at least `min_block_size` that no call has wanted since the
+  // last ReleaseIdle.
+  void ReleaseIdle(size_t min_block_size);
   // Counts memory as live that is had elsewhere. Throws OUT_OF_MEMORY after having emptied the
   // cache.
   void Book(size_t bytes);

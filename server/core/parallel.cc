@@ -3,11 +3,14 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 
@@ -32,7 +35,62 @@ int CgroupCpus() {
   return 0;
 }
 
+using Clock = std::chrono::steady_clock;
+
+// After which OpenMP's threads may have gone to sleep.
+constexpr std::chrono::microseconds kRest(50);
+thread_local Clock::time_point last_loop;
+
+// Whether a thread of a team is on the CPU of one before it.
+bool SharesCpu(std::span<const int> cpus, size_t thread) {
+  const auto before = cpus.first(thread);
+  return std::find(before.begin(), before.end(), cpus[thread]) != before.end();
+}
+
+// The CPU for thread `self` of a team: the one that it is on, or where that is another's, one that
+// none of the team is on.
+int CpuFor(std::span<const int> cpus, size_t self, const cpu_set_t& allowed) {
+  if (!SharesCpu(cpus, self)) return cpus[self];
+  size_t others = 0;  // who have to move too, before this one
+  for (size_t i = 0; i < self; ++i) others += SharesCpu(cpus, i) ? 1 : 0;
+  for (int i = 1; i < CPU_SETSIZE; ++i) {
+    const int cpu = (cpus[self] + i) % CPU_SETSIZE;
+    const bool is_free =
+        CPU_ISSET(cpu, &allowed) && std::find(cpus.begin(), cpus.end(), cpu) == cpus.end();
+    if (is_free && others-- == 0) return cpu;
+  }
+  return cpus[self];
+}
+
 }  // namespace
+
+// A thread that is woken while others run on its CPU is put beside the one that wakes it, and it
+// may take the system many milliseconds to part the two: as long they take turns on one CPU. All
+// are bound for a moment, or those that wait for one that moves would be moved to where it goes.
+LoopScope::LoopScope(int threads) : threads_(threads) {
+  cpu_set_t allowed;
+  if (threads <= 1 || Clock::now() - last_loop < kRest ||
+      sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+    return;
+  }
+  std::vector<int> cpus(static_cast<size_t>(threads));
+#pragma omp parallel num_threads(threads)
+  {
+    const auto self = static_cast<size_t>(omp_get_thread_num());
+    cpus[self] = sched_getcpu();
+#pragma omp barrier
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(CpuFor(cpus, self, allowed), &only);
+    sched_setaffinity(0, sizeof(only), &only);
+#pragma omp barrier
+    sched_setaffinity(0, sizeof(allowed), &allowed);
+  }
+}
+
+LoopScope::~LoopScope() {
+  if (threads_ > 1) last_loop = Clock::now();
+}
 
 // OpenMP reads its environment before main(). Threads that sleep between two loops are woken on the
 // CPU of who wakes them, and then take turns there; threads that wait for milliseconds keep the CPU

@@ -1,10 +1,15 @@
 #include "exec/compute_pool.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <latch>
 #include <memory>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -66,6 +71,39 @@ TEST(ComputePool, TheLongestTaskIsToldOfWhileItRunsAndOnceAfterwards) {
   while (!pool.idle()) std::this_thread::yield();
   EXPECT_GT(pool.TakeLongest(), second);
   EXPECT_EQ(pool.TakeLongest().count(), 0);
+}
+
+// Puts the threads of a loop onto one CPU, which they may leave.
+void Crowd(int threads) {
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+#pragma omp parallel num_threads(threads)
+  {
+    sched_setaffinity(0, sizeof(one), &one);
+    sched_setaffinity(0, sizeof(allowed), &allowed);
+  }
+}
+
+TEST(LoopScope, ThreadsOnOneCpuPart) {
+  const int threads = std::min(4, AvailableCpus());
+  if (threads == 1) return;  // nowhere to go to
+  std::vector<int> cpus(static_cast<size_t>(threads));
+  size_t apart = 0;
+  for (int i = 0; i < 50; ++i) {  // the system may move a thread at any time
+    Crowd(threads);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    SetThreads(threads);
+    ParallelFor(threads, 1,
+                [&](int64_t begin, int64_t) { cpus[static_cast<size_t>(begin)] = sched_getcpu(); });
+    apart += std::set(cpus.begin(), cpus.end()).size() == cpus.size() ? 1 : 0;
+  }
+  EXPECT_GE(apart, 25u);
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  EXPECT_EQ(CPU_COUNT(&allowed), std::max(threads, CPU_COUNT(&allowed))) << "no thread is bound";
 }
 
 TEST(Strand, RunsTasksInOrderAndOneAtATime) {

@@ -185,26 +185,29 @@ TEST(CachingAllocatorTest, WhatWasNotWantedForAWhileGoesBack) {
   std::vector<void*> blocks;
   for (int i = 0; i < 5; ++i) blocks.push_back(allocator.Allocate(1024));
   for (void* block : blocks) allocator.Free(block, 1024);
-  allocator.ReleaseIdle();
+  allocator.ReleaseIdle(1024);
   EXPECT_EQ(allocator.stats().cached_bytes, 5 * 1024) << "they were in use a moment ago";
   void* one = allocator.Allocate(1024);
   void* other = allocator.Allocate(1024);
   allocator.Free(one, 1024);
-  allocator.ReleaseIdle();
+  allocator.ReleaseIdle(1024);
   EXPECT_EQ(allocator.stats().cached_bytes, 1024) << "three were not wanted";
   EXPECT_EQ(fake.out, 2048u);
   allocator.Free(other, 1024);
   for (int i = 0; i < 10; ++i) {
     allocator.Free(allocator.Allocate(1024), 1024);
-    allocator.ReleaseIdle();
+    allocator.ReleaseIdle(1024);
   }
   EXPECT_EQ(allocator.stats().cached_bytes, 1024) << "one is wanted again and again";
   const int requests = fake.requests;
   allocator.Free(allocator.Allocate(1024), 1024);
   EXPECT_EQ(fake.requests, requests);
-  allocator.ReleaseIdle();
-  allocator.ReleaseIdle();
+  allocator.ReleaseIdle(1024);
+  allocator.ReleaseIdle(1024);
   EXPECT_EQ(fake.out, 0u);
+  allocator.Free(allocator.Allocate(896), 896);
+  for (int i = 0; i < 3; ++i) allocator.ReleaseIdle(1024);
+  EXPECT_EQ(fake.out, 896u) << "too small to be given back";
 }
 
 TEST(CachingAllocatorTest, ThreadsShareNoBlock) {
@@ -223,7 +226,7 @@ TEST(CachingAllocatorTest, ThreadsShareNoBlock) {
   EXPECT_EQ(allocator.stats().live_bytes, 0);
 }
 
-TEST(CpuBackendTest, BlocksOfEverySizeGoBack) {
+TEST(CpuBackendTest, LargeBlocksGoBack) {
   CpuBackend backend;
   const auto stream = backend.NewStream(std::make_shared<Quota>(0));
   for (const size_t bytes : {0u, 1u, 100u, 1u << 16, 1u << 20, 3u << 20, (5u << 20) + 1}) {
@@ -235,7 +238,7 @@ TEST(CpuBackendTest, BlocksOfEverySizeGoBack) {
   EXPECT_GE(backend.memory().cached_bytes, 9 << 20);
   backend.ReleaseIdle();
   backend.ReleaseIdle();
-  EXPECT_EQ(backend.memory().cached_bytes, 0);
+  EXPECT_LT(backend.memory().cached_bytes, 1 << 20);
   EXPECT_EQ(backend.memory().live_bytes, 0);
 }
 

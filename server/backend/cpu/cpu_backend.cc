@@ -190,6 +190,9 @@ DeviceDescription CpuBackend::Describe() const {
           AvailableCpus()};
 }
 
+// Smaller blocks would leave holes in the heap, which takes new pages for what does not fit there.
+void CpuBackend::ReleaseIdle() { allocator_->ReleaseIdle(kMinMapped); }
+
 std::unique_ptr<Stream> CpuBackend::NewStream(std::shared_ptr<Quota> quota) {
   return std::make_unique<CpuStream>(allocator_, std::move(quota));
 }

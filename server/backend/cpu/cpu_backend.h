@@ -17,7 +17,7 @@ class CpuBackend : public Backend {
   DeviceDescription Describe() const override;
   std::unique_ptr<Stream> NewStream(std::shared_ptr<Quota> quota) override;
   MemoryStats memory() const override { return allocator_->stats(); }
-  void ReleaseIdle() override { allocator_->ReleaseIdle(); }
+  void ReleaseIdle() override;
 
  private:
   // Shared with each buffer, so that buffers may outlive the backend.

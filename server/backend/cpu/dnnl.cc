@@ -128,6 +128,14 @@ void Execute(Stream& memory, const Prepared& prepared, absl::Span<const Argument
   stream.wait();
 }
 
+// Threads that a primitive may wake; less is done before they are there.
+int ThreadsFor(absl::Span<const Argument> arguments) {
+  constexpr size_t kWorthThreads = size_t{1} << 17;
+  size_t bytes = 0;
+  for (const Argument& argument : arguments) bytes += argument.layout.get_size();
+  return bytes >= kWorthThreads ? Threads() : 1;
+}
+
 }  // namespace
 
 BufferPtr Packed::Find(int id, const Desc& layout) const {
@@ -193,6 +201,7 @@ void Run(Stream& stream, Key key, absl::Span<const Argument> arguments,
       prepared = Prepare(arguments, describe);
       Cache::Global().Insert(key, prepared);
     }
+    const LoopScope scope(ThreadsFor(arguments));
     Execute(stream, *prepared, arguments);
   } catch (const dnnl::error& error) {
     const bool memory = error.status == dnnl_out_of_memory;
