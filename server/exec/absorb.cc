@@ -105,7 +105,7 @@ class Absorption {
     const std::optional<Term> term = TermOf(step);
     if (term.has_value() && GoesIntoTaker(step, *term)) return;
     rest_.push_back(step);
-    if (term.has_value() || IsConvolution(step)) {
+    if ((term.has_value() && IsOfImages(*term)) || IsConvolution(step)) {
       taker_of_[step.outputs[0]] = takers_.size();
       takers_.push_back({rest_.size() - 1, term});
     }
@@ -124,6 +124,12 @@ class Absorption {
                       SpecOf(term.x).dims == spec.dims &&
                       IsPerChannel(SpecOf(term.c).dims, spec.dims.size());
     return fits ? std::optional(term) : std::nullopt;
+  }
+
+  // Where many steps on images become one. Elsewhere nothing is worth another rounding.
+  bool IsOfImages(const Term& term) const {
+    constexpr int kMinImageRank = 3;
+    return SpecOf(term.x).rank() >= kMinImageRank && SpecOf(term.c).numel() > 1;
   }
 
   static bool IsFloat(const TensorSpec& spec) {
