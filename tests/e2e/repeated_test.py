@@ -83,13 +83,56 @@ def images(session: Session) -> list[Array]:
 
 def test_images_come_to_the_same_whichever_way_they_lie() -> None:
     results = []
-    for flags in ([], ["--nochannels_last"], ["--max_session_plans=0"]):
+    for flags in ([], ["--nochannels_last"], ["--noabsorb_constants"], ["--max_session_plans=0"]):
         with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
             with client.session() as session:
                 results.append(images(session))
     for others in results[1:]:
         for array, other in zip(results[0], others, strict=True):
             np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+
+
+def inferences(session: gradwire.Session) -> list[np.ndarray]:
+    """What an image model answers, call after call: its weights change in between, once they have been the same for
+    several calls."""
+    random = np.random.default_rng(0)
+    session.put({"w": random.normal(size=(8, 3, 3, 3)).astype(np.float32)}, requires_grad=True)
+    parameters = {"scale": random.normal(size=8), "bias": random.normal(size=8), "mean": random.normal(size=8)}
+    session.put({**{name: array.astype(np.float32) for name, array in parameters.items()}, "var": np.ones(8, np.float32)})
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["a", "scale", "bias", "mean", "var"], ["b"]),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    train = [
+        commands.forward([*nodes, helper.make_node("ReduceMean", ["y"], ["loss"])], outputs=["loss"],
+                         feeds={"x": random.normal(size=(2, 3, 8, 8)).astype(np.float32)}),
+        commands.backward(["loss"]),
+        commands.step(pb.Sgd(lr=0.5), zero_grad=True),
+    ]  # fmt: skip
+    seen = []
+    for call in range(12):
+        image = random.normal(size=(2, 3, 8, 8)).astype(np.float32)
+        (fetched,) = session.run([commands.forward(nodes, feeds={"x": image}, fetch=["y"], no_grad=True)])[0].fetched
+        seen.append(dtypes.from_proto(fetched))
+        if call in (5, 6):
+            session.run(train)
+        if call == 8:
+            session.put({"scale": np.full(8, 2, np.float32)})
+    return seen
+
+
+def test_weights_that_stay_the_same_may_change_all_the_same() -> None:
+    results = []
+    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nofuse_plans"]):
+        with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
+            with client.session() as session:
+                results.append(inferences(session))
+    for others in results[1:]:
+        for array, other in zip(results[0], others, strict=True):
+            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+    changes = [np.abs(results[0][i] - results[0][i + 1]).max() for i in range(11)]
+    assert min(changes) > 0.1
 
 
 def test_what_plans_keep_gives_way(client: gradwire.Client) -> None:
