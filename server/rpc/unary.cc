@@ -1,5 +1,6 @@
 // The methods by their names, and calls that take one message and give one.
 
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -27,7 +28,7 @@ class AnswerCall final : public Call {
       Request request;
       Response response;
       FromBuffer(message, request);
-      (service_.*verb_)(*this, request, &response);
+      std::invoke(verb_, service_, *this, request, &response);
       answer = ToBuffer(response);
     });
     status.ok() ? FinishWith(answer) : Finish(status);
