@@ -226,7 +226,12 @@ Values DecomposeGemm(const OpCall& call) {
       const Value input = call.input(i);
       wide.push_back(input ? Cast(input, DType::kFloat32) : input);
     }
-    return {Cast(Call("Gemm", wide, call.attributes()), call.dtype(0))};
+    // Of the newest row, which has no `broadcast` as the first one.
+    const Attributes attributes{{"alpha", alpha},
+                                {"beta", beta},
+                                {"transA", int64_t{trans_a}},
+                                {"transB", int64_t{trans_b}}};
+    return {Cast(Call("Gemm", wide, attributes), call.dtype(0))};
   }
   if (c && beta != 1.0) c = c * beta;
   if (is_bias) {
