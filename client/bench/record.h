@@ -63,8 +63,6 @@ class Record {
   uint64_t bytes_received = 0;
   // How long calls were counted in `calls`.
   double measured_seconds = 0;
-  // Resident memory of the server, on average over the first and the last tenth of that: at any
-  // moment it depends on which arrays the clients hold just then.
   int64_t server_bytes_at_start = 0;
   int64_t server_bytes_at_end = 0;
 

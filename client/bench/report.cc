@@ -135,11 +135,10 @@ std::string ToText(const json& report) {
   }
   const json& memory = report["server_memory"];
   if (memory["start"] != 0) {
-    absl::StrAppendFormat(
-        &text,
-        "\nserver memory %.1f MB in the first tenth after the ramp, %.1f MB in the last (%+.1f %%)",
-        memory["start"].get<double>() / 1e6, memory["end"].get<double>() / 1e6,
-        100 * memory["growth"].get<double>());
+    absl::StrAppendFormat(&text,
+                          "\nserver memory %.1f MB after the ramp, %.1f MB at the end (%+.1f %%)",
+                          memory["start"].get<double>() / 1e6, memory["end"].get<double>() / 1e6,
+                          100 * memory["growth"].get<double>());
   }
   text += "\n";
   for (const json& violation : report["violations"]) {
