@@ -9,7 +9,7 @@ namespace gradwire {
 const SteadyReads::Improved* SteadyReads::Find(std::span<const Value> reads, Executor& executor) {
   if (improved_.has_value()) {
     if (Holds(reads)) return &*improved_;
-    GiveUp();
+    improved_.reset();
   }
   if (!traced_.has_value()) return nullptr;
   if (seen_.empty()) {
@@ -44,11 +44,6 @@ void SteadyReads::Make(std::span<const Value> reads, Executor& executor) {
   const bool packs = std::any_of(made.plan.steps.begin(), made.plan.steps.end(),
                                  [](const PlanStep& step) { return step.packed != nullptr; });
   if (packs) improved_ = std::move(made);
-}
-
-void SteadyReads::GiveUp() {
-  improved_.reset();
-  traced_.reset();
 }
 
 }  // namespace gradwire

@@ -2,6 +2,7 @@
 #ifndef GRADWIRE_SESSION_STEADY_READS_H_
 #define GRADWIRE_SESSION_STEADY_READS_H_
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -40,9 +41,8 @@ class SteadyReads {
   bool Holds(std::span<const Value> reads) const;
   void Watch(std::span<const Value> reads);
   void Make(std::span<const Value> reads, Executor& executor);
-  void GiveUp();
 
-  std::optional<Improved> traced_;
+  std::optional<Improved> traced_;  // until it is improved, or not worth it
   const std::vector<int> numbers_;
   const PlanOptions options_;
   std::vector<std::weak_ptr<const Buffer>> seen_;  // at the last run, by index of the reads

@@ -153,6 +153,18 @@ def test_what_is_held_is_there_and_goes(metered: Metered, connection: gradwire.C
     assert value(after, "gradwire_pooled_bytes", device="cpu") >= 1 << 20
 
 
+def test_large_memory_that_nobody_wants_goes_back(metered: Metered, connection: gradwire.Client) -> None:
+    with connection.session() as session:
+        session.put({"a": np.zeros(8 << 20, np.uint8)})
+    pooled = [value(metered.samples(), "gradwire_pooled_bytes", device="cpu")]
+    until = time.monotonic() + CALL_S
+    while pooled[-1] > pooled[0] - (8 << 20) and time.monotonic() < until:
+        time.sleep(0.5)
+        pooled.append(value(metered.samples(), "gradwire_pooled_bytes", device="cpu"))
+    assert pooled[0] >= 8 << 20
+    assert pooled[-1] <= pooled[0] - (8 << 20)
+
+
 def test_operators_are_timed(metered: Metered, connection: gradwire.Client) -> None:
     with connection.session() as session:
         session.put({"m": np.ones((300, 300), np.float32)})

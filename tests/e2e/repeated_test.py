@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import numpy as np
 from onnx import helper
 
@@ -52,6 +55,19 @@ def test_training_is_the_same_without_plans() -> None:
     assert results[0] == results[1] == results[2]
 
 
+def alike_with(scenario: Callable[[gradwire.Session], list[Array]]) -> list[Array]:
+    """What a scenario gives without plans, and to rounding with every kind of plan."""
+    results = []
+    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nofuse_plans"]):
+        with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
+            with client.session() as session:
+                results.append(scenario(session))
+    for others in results[1:]:
+        for array, other in zip(results[0], others, strict=True):
+            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+    return results[0]
+
+
 def images(session: Session) -> list[Array]:
     """Losses and weights of a small network of convolutions, batch norm and poolings, one Run a step."""
     random = np.random.default_rng(0)
@@ -82,17 +98,10 @@ def images(session: Session) -> list[Array]:
 
 
 def test_images_come_to_the_same_whichever_way_they_lie() -> None:
-    results = []
-    for flags in ([], ["--nochannels_last"], ["--noabsorb_constants"], ["--max_session_plans=0"]):
-        with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
-            with client.session() as session:
-                results.append(images(session))
-    for others in results[1:]:
-        for array, other in zip(results[0], others, strict=True):
-            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
+    alike_with(images)
 
 
-def inferences(session: gradwire.Session) -> list[np.ndarray]:
+def inferences(session: gradwire.Session) -> list[Array]:
     """What an image model answers, call after call: its weights change in between, once they have been the same for
     several calls."""
     random = np.random.default_rng(0)
@@ -123,16 +132,8 @@ def inferences(session: gradwire.Session) -> list[np.ndarray]:
 
 
 def test_weights_that_stay_the_same_may_change_all_the_same() -> None:
-    results = []
-    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nofuse_plans"]):
-        with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
-            with client.session() as session:
-                results.append(inferences(session))
-    for others in results[1:]:
-        for array, other in zip(results[0], others, strict=True):
-            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-5)
-    changes = [np.abs(results[0][i] - results[0][i + 1]).max() for i in range(11)]
-    assert min(changes) > 0.1
+    answers = alike_with(inferences)
+    assert min(np.abs(one - next).max() for one, next in itertools.pairwise(answers)) > 0.1
 
 
 def test_what_plans_keep_gives_way(client: gradwire.Client) -> None:
