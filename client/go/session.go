@@ -66,6 +66,13 @@ func (s *Session) Describe(ctx context.Context) (*pb.DescribeSessionResponse, er
 	return unary(ctx, s, &pb.DescribeSessionRequest{}, s.client.stub.DescribeSession)
 }
 
+// Move has all of the session on another device of the server, "cpu" or "cuda:N", and returns where it is. Nothing has
+// moved after an error.
+func (s *Session) Move(ctx context.Context, device string) (string, error) {
+	response, err := unary(ctx, s, &pb.MoveSessionRequest{Device: device}, s.client.stub.MoveSession)
+	return response.GetDevice(), err
+}
+
 // Put binds small arrays in one message; PutArrays takes any size.
 func (s *Session) Put(ctx context.Context, request *pb.PutRequest) (*pb.PutResponse, error) {
 	return unary(ctx, s, request, s.client.stub.Put)

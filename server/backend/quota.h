@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -39,8 +40,33 @@ class Quota {
                  std::shared_ptr<Quota> parent = nullptr)
       : limit_(limit), name_(std::move(name)), parent_(std::move(parent)) {}
 
+  // While it lives, what its thread takes of the account is a copy of what is booked there, and not
+  // booked; as much is then given back without a change, be it of the copy or of what it was made
+  // of. What is not given back by its end is booked then, whatever the limit: both are held.
+  class CopyScope {
+   public:
+    explicit CopyScope(Quota& quota) : quota_(quota), before_(std::exchange(current_, this)) {}
+    ~CopyScope() {
+      current_ = before_;
+      quota_.Book(unbooked_);
+    }
+    CopyScope(const CopyScope&) = delete;
+    CopyScope& operator=(const CopyScope&) = delete;
+
+   private:
+    friend class Quota;
+    inline static thread_local CopyScope* current_ = nullptr;
+    Quota& quota_;
+    CopyScope* const before_;
+    int64_t unbooked_ = 0;
+  };
+
   // Books `amount` here and with every account above, or throws QUOTA_EXCEEDED and books nothing.
   void Take(int64_t amount) {
+    if (CopyScope* const copies = Copies()) {
+      copies->unbooked_ += amount;
+      return;
+    }
     const int64_t before = used_.fetch_add(amount, std::memory_order_relaxed);
     try {
       CheckQuota(name_, limit_, before, amount);
@@ -52,6 +78,11 @@ class Quota {
     Reach(before + amount);
   }
   void Give(int64_t amount) {
+    if (CopyScope* const copies = Copies()) {
+      const int64_t unbooked = std::min(copies->unbooked_, amount);
+      copies->unbooked_ -= unbooked;
+      amount -= unbooked;
+    }
     used_.fetch_sub(amount, std::memory_order_relaxed);
     if (parent_ != nullptr) parent_->Give(amount);
   }
@@ -62,6 +93,15 @@ class Quota {
   int64_t limit() const { return limit_; }
 
  private:
+  // This thread's of this account, if there is one.
+  CopyScope* Copies() const {
+    CopyScope* const current = CopyScope::current_;
+    return current != nullptr && &current->quota_ == this ? current : nullptr;
+  }
+  void Book(int64_t amount) {
+    Reach(used_.fetch_add(amount, std::memory_order_relaxed) + amount);
+    if (parent_ != nullptr) parent_->Book(amount);
+  }
   void Reach(int64_t used) {
     int64_t peak = peak_.load(std::memory_order_relaxed);
     while (peak < used && !peak_.compare_exchange_weak(peak, used, std::memory_order_relaxed)) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "rpc/access.h"
 #include "rpc/call.h"
@@ -87,9 +88,9 @@ class MessageBlock {
 template <class Request, class Response>
 class CommandCall final : public Call {
  public:
-  using Verb = void (*)(CommandScope&, const Request&, Response*);
+  using Verb = std::function<void(CommandScope&, const Request&, Response*)>;
 
-  CommandCall(const Access& access, Verb verb) : access_(access), verb_(verb) {}
+  CommandCall(const Access& access, Verb verb) : access_(access), verb_(std::move(verb)) {}
 
  private:
   // Finds the session and queues the command.

@@ -114,9 +114,8 @@ class RestoreSessionCall final : public Upload<v1::RestoreSessionResponse> {
     FromBuffer(bytes, message);
     Join(message.session_id(), message.sequence());
     if (tensors_ == nullptr) {
-      tensors_ = std::make_unique<SafetensorsReader>([this](const TensorSpec& spec) {
-        return AllocateTensor(session()->stream().host(), spec);
-      });
+      tensors_ = std::make_unique<SafetensorsReader>(
+          [this](const TensorSpec& spec) { return AllocateTensor(*session()->host(), spec); });
     }
     const v1::FileChunk& chunk = message.chunk();
     if (!chunk.path().empty()) Begin(chunk.path());

@@ -83,7 +83,7 @@ class LoadProgramCall final : public Upload<v1::LoadProgramResponse> {
       throw Error(reason::kInvalidArgument, "the model's `data` comes before `external`");
     }
     CheckModelSize(data_.size() + data.size());
-    received_.Grow(session()->stream().quota(), static_cast<int64_t>(data.size()));
+    received_.Grow(session()->host()->quota(), static_cast<int64_t>(data.size()));
     if (data_.empty()) {
       data_ = std::move(data);
     } else {
@@ -96,7 +96,7 @@ class LoadProgramCall final : public Upload<v1::LoadProgramResponse> {
     const std::string prefix =
         head_.has_parameter_prefix() ? head_.parameter_prefix() : head_.program() + "/";
     v1::ModelProto model = TakeModel();
-    loaded_ = DecodeModel(std::move(model), head_.program(), prefix, session()->stream().host());
+    loaded_ = DecodeModel(std::move(model), head_.program(), prefix, *session()->host());
   }
 
   // The bytes go before arrays are made of the model.

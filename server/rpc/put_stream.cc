@@ -57,7 +57,7 @@ class PutStreamCall final : public Upload<v1::PutResponse> {
     const TensorSpec spec = DecodeSpec(header.spec());
     RequireBytes(spec, "PutStream");
     tensors_.push_back(
-        {header.name(), header.requires_grad(), AllocateTensor(session()->stream().host(), spec)});
+        {header.name(), header.requires_grad(), AllocateTensor(*session()->host(), spec)});
   }
 
   void Complete() override { CheckWhole(); }

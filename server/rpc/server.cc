@@ -7,6 +7,7 @@
 
 #include "core/strings.h"
 #include "graph/op.h"
+#include "rpc/commands.h"
 #include "rpc/service.h"
 
 namespace gradwire::rpc {
@@ -139,6 +140,13 @@ void Service::KeepAlive(const Call& call, const v1::KeepAliveRequest& request,
                         v1::KeepAliveResponse* response) {
   EncodeDuration(access_.Find(call.context(), request.session_id())->lease(),
                  response->mutable_lease());
+}
+
+void Service::MoveSession(CommandScope& scope, const v1::MoveSessionRequest& request,
+                          v1::MoveSessionResponse* response) const {
+  Backend& to = access_.store().FindBackend(request.device());
+  scope.transaction.MoveSession(to);
+  response->set_device(to.device().name());
 }
 
 void Service::CloseSession(const Call& call, const v1::CloseSessionRequest& request,

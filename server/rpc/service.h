@@ -12,6 +12,8 @@
 
 namespace gradwire::rpc {
 
+struct CommandScope;
+
 class Service final : public CallService {
  public:
   // What is given outlives the service. `max_message_bytes`: what the listener takes in one
@@ -37,6 +39,9 @@ class Service final : public CallService {
                     v1::CloseSessionResponse* response);
   void AttachMemory(const Call& call, const v1::AttachMemoryRequest& request,
                     v1::AttachMemoryResponse* response);
+  // A command in a session, which knows of no other device than its own.
+  void MoveSession(CommandScope& scope, const v1::MoveSessionRequest& request,
+                   v1::MoveSessionResponse* response) const;
   std::unique_ptr<Call> PutStream();
   std::unique_ptr<Call> FetchStream();
   std::unique_ptr<Call> LoadProgram();

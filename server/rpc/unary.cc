@@ -104,6 +104,12 @@ void Service::AddCommands() {
   GRADWIRE_COMMAND(Run);
   GRADWIRE_COMMAND(GetGraph);
 #undef GRADWIRE_COMMAND
+  AddVerb("MoveSession", [this] {
+    return std::make_unique<CommandCall<v1::MoveSessionRequest, v1::MoveSessionResponse>>(
+        access_,
+        [this](CommandScope& scope, const v1::MoveSessionRequest& request,
+               v1::MoveSessionResponse* response) { MoveSession(scope, request, response); });
+  });
 }
 
 }  // namespace gradwire::rpc

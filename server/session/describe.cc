@@ -111,7 +111,7 @@ ProgramDescription Transaction::DescribeProgram(const DescribeArgs& args) {
   CheckNames(args, program);
   ConstantEvaluator evaluator(executor_);
   uint64_t random_state = random_state_;
-  Trace trace(*session_.stream_, evaluator, random_state);
+  Trace trace(*stream_, evaluator, random_state);
   const TraceScope scope(trace);
   const RecordingScope recording(false);
 

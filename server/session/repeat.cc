@@ -116,7 +116,7 @@ std::optional<std::vector<NamedTensor>> Transaction::Repeat(const CachedCommand&
   }
   Apply();
   for (const int number : command.announced) {
-    session_.stream_->Prefetch(arrays[static_cast<size_t>(number)].buffer());
+    stream_->Prefetch(arrays[static_cast<size_t>(number)].buffer());
   }
   std::vector<NamedTensor> fetched;
   for (const auto& [name, number] : command.fetched) {

@@ -15,6 +15,7 @@ Session::Session(std::string id, Backend& backend, ComputePool& pool, const Sess
       pool_(pool),
       quota_(std::make_shared<Quota>(options.max_bytes, "max_session_bytes", std::move(parent))),
       stream_(backend.NewStream(quota_)),
+      device_(stream_->device()),
       strand_(std::make_shared<Strand>(pool)),
       lease_(std::make_shared<Lease>(options.lease)),
       queue_(std::make_shared<Quota>(options.max_queued, "max_session_queued")),
@@ -43,13 +44,18 @@ void Session::Post(std::function<void()> task, int64_t bytes, const std::functio
       here);
 }
 
+std::shared_ptr<Stream> Session::host() const {
+  const std::lock_guard lock(mutex_);
+  return {stream_, &stream_->host()};
+}
+
 std::shared_ptr<SharedArrays> Session::AttachMemory(size_t tensor_bytes, size_t inbox_bytes) {
+  const std::lock_guard lock(mutex_);
   auto* shareable = dynamic_cast<Shareable*>(stream_.get());
   if (shareable == nullptr) {
     throw Error(reason::kInvalidArgument,
                 fmt::format("device '{}' has no memory that can be shared", device().name()));
   }
-  const std::lock_guard lock(shared_mutex_);
   if (shared_arrays_ != nullptr) {
     throw Error(reason::kInvalidArgument, "the session has shared memory attached already");
   }
@@ -58,7 +64,7 @@ std::shared_ptr<SharedArrays> Session::AttachMemory(size_t tensor_bytes, size_t 
 }
 
 SharedArrays& Session::shared_arrays() const {
-  const std::lock_guard lock(shared_mutex_);
+  const std::lock_guard lock(mutex_);
   if (shared_arrays_ != nullptr) return *shared_arrays_;
   throw Error(reason::kInvalidArgument,
               "the session has no shared memory: call AttachMemory first");

@@ -52,8 +52,8 @@ struct SessionOptions {
   MathMode math_mode;
 };
 
-// The lease, and attaching shared memory, are thread-safe. All else belongs to the strand: commands
-// post their work to it, and a Transaction there reads and changes the rest.
+// The lease, the device and attaching shared memory are thread-safe. All else belongs to the
+// strand: commands post their work to it, and a Transaction there reads and changes the rest.
 class Session {
  public:
   // What the session holds in tensors is booked with `parent` too, where there is one.
@@ -76,10 +76,23 @@ class Session {
   // Names bound after the last command. Thread-safe, as is the quota.
   int64_t tensor_count() const { return tensor_count_.load(std::memory_order_relaxed); }
 
-  Device device() const { return stream_->device(); }
+  // Thread-safe, as where the session computes may change.
+  Device device() const { return device_.load(std::memory_order_relaxed); }
   const Quota& quota() const { return *quota_; }
   const ComputePool& pool() const { return pool_; }
   Stream& stream() { return *stream_; }
+  // For arrays that come in beside the strand: memory of the host, booked with the session. On a
+  // CPU it is the device's. Thread-safe.
+  std::shared_ptr<Stream> host() const;
+  // Has all arrays that names and the graphs behind them reach on another device, and all later
+  // work done there. Names, leaves, graphs and the random state stay as they are; what the session
+  // keeps of commands that came before is dropped. An array counts once meanwhile. `poll` is called
+  // before each array and throws to stop.
+  //
+  // Throws OP_UNSUPPORTED for strings, which other devices than the CPU do not have, and
+  // INVALID_ARGUMENT where memory is shared; OUT_OF_MEMORY, DEVICE_FAILED. Nothing has changed
+  // then.
+  void Move(Backend& to, const std::function<void()>& poll);
   ReplayCache& replays() { return replays_; }
   CommandCache& commands() { return commands_; }
   // Shares memory with a process on this machine, once in a session's life: `tensor_bytes` for
@@ -94,11 +107,14 @@ class Session {
  private:
   friend class Transaction;
 
+  void RequireNothingShared() const;  // with the lock
+
   const std::string id_;
   const SessionOptions options_;
   ComputePool& pool_;
   const std::shared_ptr<Quota> quota_;
-  const std::unique_ptr<Stream> stream_;
+  std::shared_ptr<Stream> stream_;  // changed on the strand, with the lock
+  std::atomic<Device> device_;
   const std::shared_ptr<Strand> strand_;
   // Tasks share these: what they hold may be all of the session.
   const std::shared_ptr<Lease> lease_;
@@ -110,7 +126,7 @@ class Session {
   uint64_t random_state_;
   ReplayCache replays_;
   CommandCache commands_;
-  mutable std::mutex shared_mutex_;
+  mutable std::mutex mutex_;
   std::shared_ptr<SharedArrays> shared_arrays_;  // guarded
 };
 

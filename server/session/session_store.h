@@ -90,6 +90,8 @@ class SessionStore {
   void Close(const std::string& id, const std::string& tenant = "");
   // Of each tenant that ever had a session.
   std::vector<TenantUsage> Usage() const;
+  // "cpu" where the name is empty. Throws DEVICE_NOT_FOUND, DEVICE_FAILED.
+  Backend& FindBackend(const std::string& device) const;
   // Refuses new sessions from now on.
   void Drain();
 
@@ -114,7 +116,6 @@ class SessionStore {
     std::string tenant;
   };
 
-  Backend& FindBackend(const std::string& device) const;
   SessionOptions OptionsFor(const OpenRequest& request) const;
   std::shared_ptr<const Tenant> TenantLocked(const std::string& name);
   // The tenant's session, or nullptr. Throws INVALID_ARGUMENT when it is another's.

@@ -39,9 +39,10 @@ std::set<std::string> RunningStatistics(const Program& program) {
 
 Transaction::Transaction(Session& session, std::function<void()> between_ops)
     : session_(session),
+      stream_(session.stream_),
       random_state_(session.random_state_),
-      executor_(*session.stream_, std::move(between_ops)),
-      trace_(*session.stream_, *this, random_state_),
+      executor_(*stream_, std::move(between_ops)),
+      trace_(*stream_, *this, random_state_),
       scope_(trace_) {}
 
 Transaction::~Transaction() {
@@ -263,11 +264,12 @@ void Transaction::Commit() {
   }
   if (recorder_ != nullptr) {
     recorder_->Announce(announced_);
-    recorder_->Before(MakeSchedule(targets), changes_, trace_.seeds(), *session_.stream_);
+    recorder_->Before(MakeSchedule(targets), changes_, trace_.seeds(), *stream_);
   }
   executor_.Evaluate(targets);
+  if (move_to_ != nullptr) session_.Move(*move_to_, [this] { Poll(); });
   Apply();
-  for (const Value& value : announced_) session_.stream_->Prefetch(value.tensor().buffer());
+  for (const Value& value : announced_) stream_->Prefetch(value.tensor().buffer());
   if (recorder_ != nullptr)
     session_.commands_.Store(recorder_->key(), recorder_->After(changes_, executor_));
 }

@@ -59,6 +59,9 @@ class Transaction : private Evaluator {
   ProgramPtr SetVjp(const std::string& program, const std::string& vjp);
   // The tensor itself, its graph behind it.
   Value GetGraph(const std::string& name) const;
+  // Has Commit move the session to another device; it throws what Session::Move does. REQUIRES: no
+  // other verb is in the transaction.
+  void MoveSession(Backend& to) { move_to_ = &to; }
 
   // Says which command of a Run is being traced, for errors.
   void SetCommand(int index) { trace_.origin().command = index; }
@@ -122,6 +125,7 @@ class Transaction : private Evaluator {
   void CheckCounts() const;
 
   Session& session_;
+  const std::shared_ptr<Stream> stream_;
   // Name -> new binding, or nothing for an unbound name.
   std::map<std::string, std::optional<Item>> changes_;
   std::map<std::string, ProgramPtr> programs_;  // null for an unloaded one
@@ -133,6 +137,7 @@ class Transaction : private Evaluator {
   std::unique_ptr<Recorder> recorder_;
   Trace trace_;
   TraceScope scope_;
+  Backend* move_to_ = nullptr;
   bool committed_ = false;
 };
 

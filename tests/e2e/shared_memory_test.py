@@ -323,3 +323,10 @@ def test_grpc_from_another_address_is_refused(tmp_path: Path) -> None:
         with gradwire.connect(f"{address}:{server.target.rpartition(':')[2]}", timeout=CALL_S) as client:
             with client.session() as session, pytest.raises(errors.InvalidArgument, match="one machine"):
                 session.attach_memory(MIB, MIB)
+
+
+def test_a_move_to_where_it_is_leaves_shared_memory(session: gradwire.Session) -> None:
+    memory = session.attach_memory(4 * MIB, MIB)
+    expected = put_ramp(memory, "x")
+    assert session.move("cpu") == "cpu"
+    np.testing.assert_array_equal(memory.fetch(["x"])[0], expected)

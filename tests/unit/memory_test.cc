@@ -1,4 +1,5 @@
 // Quotas, the caching allocator and the CPU backend's accounts.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@ namespace gradwire {
 namespace {
 
 using testing::ErrorOf;
+using ::testing::HasSubstr;
 
 constexpr int kThreads = 4;
 
@@ -59,6 +61,64 @@ TEST(QuotaTest, RemembersThePeak) {
   EXPECT_EQ(quota.peak(), 60);
   quota.Take(70);
   EXPECT_EQ(quota.peak(), 100);
+}
+
+TEST(QuotaTest, WhatIsCopiedCountsOnce) {
+  const auto above = std::make_shared<Quota>(120, "above");
+  Quota quota(100, "session", above);
+  const auto expect_used = [&](int64_t used) {
+    EXPECT_EQ(quota.used(), used);
+    EXPECT_EQ(above->used(), used);
+  };
+  quota.Take(80);
+  {
+    const Quota::CopyScope scope(quota);
+    quota.Take(50);
+    quota.Take(30);
+    std::thread([&] {
+      quota.Take(15);  // no copy
+      EXPECT_THAT(ErrorOf([&] { quota.Take(10); }), HasSubstr("session: 10 asked for, 95 of 100"));
+      quota.Give(5);
+    }).join();
+    expect_used(90);
+    quota.Give(80);  // what was copied
+    expect_used(90);
+  }
+  expect_used(90);
+  EXPECT_EQ(quota.peak(), 95);
+  quota.Give(90);
+  expect_used(0);
+}
+
+TEST(QuotaTest, WhatIsHeldBesideItsCopyCountsTwice) {
+  const auto above = std::make_shared<Quota>(100, "above");
+  Quota quota(100, "session", above);
+  quota.Take(80);
+  {
+    const Quota::CopyScope scope(quota);
+    quota.Take(80);
+    quota.Give(50);
+  }
+  EXPECT_EQ(quota.used(), 110);
+  EXPECT_EQ(above->used(), 110);
+  quota.Give(30);
+  EXPECT_EQ(quota.used(), 80);
+}
+
+TEST(QuotaTest, ACopyThatIsGivenUpLeavesNothing) {
+  Quota quota(100);
+  quota.Take(80);
+  {
+    const Quota::CopyScope scope(quota);
+    quota.Take(50);
+    quota.Take(30);
+    quota.Give(30);  // as of memory that there was not
+    quota.Give(50);
+    EXPECT_EQ(quota.used(), 80);
+  }
+  EXPECT_EQ(quota.used(), 80);
+  quota.Give(80);
+  EXPECT_EQ(quota.used(), 0);
 }
 
 TEST(QuotaTest, NoLimit) {

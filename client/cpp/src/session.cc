@@ -128,6 +128,12 @@ v1::DescribeSessionResponse Session::Describe() {
               v1::DescribeSessionRequest());
 }
 
+std::string Session::Move(const std::string& device) {
+  v1::MoveSessionRequest request;
+  request.set_device(device);
+  return Mutate(*state_, &v1::Gradwire::Stub::MoveSession, std::move(request)).device();
+}
+
 v1::PutResponse Session::Put(v1::PutRequest request) {
   return Mutate(*state_, &v1::Gradwire::Stub::Put, std::move(request));
 }

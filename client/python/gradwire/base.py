@@ -115,12 +115,12 @@ class TensorBase:
         return self.session.constant([dims] if isinstance(dims, int) else list(dims))
 
     def to(self, target: npt.DTypeLike | str) -> Tensor:
-        """Itself as another dtype, or on a device of this session ("cpu" or "cuda:N")."""
+        """Itself as another dtype, or on the session's device; `Session.move` moves all to another."""
         if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
             if target != self.device and f"{target}:0" != self.device:
                 devices = ", ".join(device.name for device in self.session.client.server_info().devices)
                 raise errors.DeviceNotFound(
-                    f"the session is on {self.device}, not on {target}; the server has: {devices}"
+                    f"the session is on {self.device}, not on {target}: Session.move moves it; the server has: {devices}"
                 )
             return self._itself()
         dtype = dtypes.from_code(dtypes.to_code(target))

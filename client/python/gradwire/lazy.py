@@ -70,6 +70,12 @@ class LazySession(Verbs):
         if self._batch:
             self.flush()
 
+    def move(self, device: str) -> str:
+        """As `Verbs.move`. Tensors that nobody can read any more are deleted first."""
+        with self._lock:
+            self.flush()
+            return super().move(device)
+
     def flush(self) -> None:
         """Sends what waits, in one round trip. Raises the GradwireError of the operation that failed."""
         self._flush(())

@@ -81,6 +81,16 @@ class Verbs:
         response: pb.DescribeSessionResponse = self._call("DescribeSession", pb.DescribeSessionRequest())
         return response
 
+    def move(self, device: str) -> str:
+        """Has all of the session on another device of the server ("cpu" or "cuda:N"), graphs too; returns its name.
+
+        Tensors keep their names, elements and gradients, random numbers go on. Raises DeviceNotFound, OutOfMemory,
+        OpUnsupported for strings on a GPU, InvalidArgument where memory is shared; nothing has moved then.
+        """
+        response: pb.MoveSessionResponse = self._call("MoveSession", pb.MoveSessionRequest(device=device))
+        self.device = response.device
+        return self.device
+
     # ------------------------------------------------------------ arrays
 
     def put(self, tensors: Mapping[str, Any], *, requires_grad: bool = False) -> list[pb.TensorInfo]:

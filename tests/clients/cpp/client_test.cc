@@ -125,6 +125,8 @@ TEST_F(ClientTest, ErrorsHaveTypesAndDetails) {
   SessionOptions elsewhere;
   elsewhere.device = "cuda:77";
   EXPECT_THROW(client.OpenSession(elsewhere), DeviceNotFound);
+  EXPECT_THROW(session.Move("cuda:99"), DeviceNotFound);
+  EXPECT_EQ(session.Move("cpu"), "cpu");
 }
 
 TEST(Unreachable, IsAnErrorWithoutAReason) {

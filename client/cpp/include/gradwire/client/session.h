@@ -39,7 +39,7 @@ class PendingCall {
 };
 
 // Closes itself at the end of its life. Verbs may be called from several threads; the server runs a
-// session's commands in the order in which they arrive. Moving is for one thread.
+// session's commands in the order in which they arrive. A C++ move is for one thread.
 //
 // Verbs that take a request fill in session_id, and `sequence` where it is 0; every verb throws an
 // Error. A command that fails leaves the session as it was. After Close they throw
@@ -64,6 +64,9 @@ class Session {
   std::string Release();
   void KeepAlive();
   v1::DescribeSessionResponse Describe();
+  // Has all of it on another device of the server, "cpu" or "cuda:N"; returns where it is. Nothing
+  // has moved after an error: DEVICE_NOT_FOUND, OUT_OF_MEMORY, OP_UNSUPPORTED for strings.
+  std::string Move(const std::string& device);
 
   // Binds arrays of any size (PutStream). The caller's memory goes to the network without a copy
   // in between, and is no longer read when this returns or throws. Throws INVALID_ARGUMENT,

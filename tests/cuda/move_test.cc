@@ -1,0 +1,216 @@
+// Sessions that go on on another device: a CPU and two GPUs that the CPU plays.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend/quota.h"
+#include "tests/cuda/traveller.h"
+
+namespace gradwire {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::ExpectNear;
+using testing::FakeGpu;
+using testing::MakeNode;
+using testing::MoveTest;
+using testing::PutModel;
+using testing::Traveller;
+
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+TEST_F(MoveTest, TrainingGoesOnWhereverItIs) {
+  Traveller stays;
+  Traveller moves;
+  PutModel(stays);
+  PutModel(moves);
+  for (Backend* to : std::initializer_list<Backend*>{&first_.backend(), &second_.backend(), &cpu_,
+                                                     &cpu_, &second_.backend()}) {
+    stays.Train();
+    moves.Train();
+    moves.Move(*to);
+    EXPECT_EQ(moves.session().device(), to->device());
+    for (const TensorInfo& info : moves.Infos()) {
+      EXPECT_EQ(info.device, to->device()) << info.name;
+      EXPECT_EQ(moves.ArrayOf(info.name).device(), to->device()) << info.name;
+      EXPECT_EQ(info.requires_grad, info.name == "w" || info.name == "loss") << info.name;
+      EXPECT_EQ(info.is_leaf, info.name != "loss") << info.name;
+    }
+    ExpectNear(moves.All(), stays.All());
+  }
+  stays.Train();
+  moves.Train();
+  ExpectNear(moves.All(), stays.All());
+  EXPECT_EQ(moves.Read("optim/w/t"), std::vector<double>{6});
+  EXPECT_EQ(first_.backend().memory().live_bytes, 0);
+}
+
+TEST_F(MoveTest, AGraphIsWalkedBackOnAnotherDevice) {
+  for (const int checkpoint : {0, 2}) {
+    Traveller stays;
+    Traveller moves;
+    for (Traveller* session : {&stays, &moves}) {
+      PutModel(*session);
+      session->TraceLoss(checkpoint);
+      const auto walk = [&] {
+        session->Do([](Transaction& t) {
+          t.Backward({.roots = {"loss"}, .options = {.retain_graph = true}});
+        });
+      };
+      if (session == &moves) moves.Move(first_.backend());
+      walk();
+      if (session == &moves) moves.Move(second_.backend());
+      walk();
+    }
+    ExpectNear(moves.All(), stays.All());
+  }
+}
+
+TEST_F(MoveTest, SoIsTheGraphOfAGradient) {
+  Traveller session;
+  session.Put("w", {2}, {2, 3}, /*requires_grad=*/true);
+  session.Do([](Transaction& t) {
+    t.Forward({.nodes = {MakeNode("Mul", {"w", "w"}, {"s"}), MakeNode("Mul", {"s", "w"}, {"c"}),
+                         MakeNode("ReduceSum", {"c"}, {"z"})},
+               .outputs = {"z"}});
+    t.Gradients({.outputs = {"z"},
+                 .inputs = {"w"},
+                 .names = {"dz"},
+                 .options = {.retain_graph = true, .create_graph = true}});
+  });
+  session.Move(first_.backend());
+  session.Do([](Transaction& t) {
+    t.Forward({.nodes = {MakeNode("ReduceSum", {"dz"}, {"total"})}, .outputs = {"total"}});
+    t.Gradients({.outputs = {"total"}, .inputs = {"w"}, .names = {"ddz"}});
+  });
+  EXPECT_THAT(session.Read("dz"), ElementsAre(12, 27));
+  EXPECT_THAT(session.Read("ddz"), ElementsAre(12, 18));
+}
+
+TEST_F(MoveTest, WhatSharesMemoryStillDoes) {
+  Traveller session;
+  session.PutFilled("x", kMiB / 8);
+  session.Do([](Transaction& t) {
+    t.Copy("x", "same");
+    t.Detach("x", "shares", false);
+  });
+  const int64_t used = session.used();
+  const int64_t peak = session.session().quota().peak();
+  for (Backend* to :
+       std::initializer_list<Backend*>{&first_.backend(), &second_.backend(), &cpu_}) {
+    session.Move(*to);
+    EXPECT_EQ(session.ArrayOf("same").buffer(), session.ArrayOf("x").buffer());
+    EXPECT_EQ(session.ArrayOf("shares").buffer(), session.ArrayOf("x").buffer());
+    EXPECT_EQ(session.used(), used);
+    EXPECT_EQ(session.session().quota().peak(), peak);
+  }
+  session.Do([](Transaction& t) { t.Delete({"x", "same", "shares"}, false); });
+  EXPECT_EQ(session.used(), 0);
+}
+
+TEST_F(MoveTest, ASequenceAndAnEmptyOptional) {
+  Traveller session;
+  session.Put("a", {2}, {1, 2}, /*requires_grad=*/true);
+  session.Do([](Transaction& t) {
+    NodeDef empty = MakeNode("Optional", {}, {"none"});
+    empty.types = {{"type", ItemType{DType::kFloat64}}};
+    t.Forward({.nodes = {MakeNode("Neg", {"a"}, {"b"}),
+                         MakeNode("SequenceConstruct", {"a", "b"}, {"s"}), empty},
+               .outputs = {"s", "none"}});
+  });
+  session.Move(first_.backend());
+  const Item& item = session.session().names().at("s");
+  ASSERT_TRUE(item.is_sequence());
+  EXPECT_TRUE(session.session().names().at("none").is_empty());
+  for (const Value& element : item.tensors()) {
+    EXPECT_EQ(element.tensor().device(), first_.backend().device());
+  }
+  session.Do([](Transaction& t) {
+    t.Forward({.nodes = {MakeNode("ConcatFromSequence", {"s"}, {"both"}, {{"axis", int64_t{0}}}),
+                         MakeNode("Mul", {"both", "both"}, {"squares"}),
+                         MakeNode("ReduceSum", {"squares"}, {"z"})},
+               .outputs = {"both", "z"}});
+    t.Backward({.roots = {"z"}});
+  });
+  EXPECT_THAT(session.Read("both"), ElementsAre(1, 2, -1, -2));
+  EXPECT_THAT(session.Read("grad/a"), ElementsAre(4, 8));
+}
+
+TEST_F(MoveTest, ArraysOfManyPiecesAndOfNone) {
+  constexpr int64_t kCount = 5'000'003;
+  Traveller session;
+  std::vector<double> elements(kCount);
+  for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<double>(i);
+  session.Put("x", {kCount}, elements);
+  session.Put("nothing", {0, 3}, {});
+  session.Move(first_.backend());
+  session.Move(second_.backend());
+  EXPECT_EQ(session.Read("x"), elements);
+  EXPECT_THAT(session.Read("nothing"), ElementsAre());
+}
+
+TEST_F(MoveTest, AnAnnouncedArrayIsFetchedFromTheNewDevice) {
+  Traveller session;
+  session.Put("x", {2}, {0, 0});
+  session.Move(first_.backend());
+  session.Do([](Transaction& t) {
+    t.Forward({.nodes = {MakeNode("Exp", {"x"}, {"y"})}, .outputs = {"y"}, .announce = {"y"}});
+  });
+  session.Move(second_.backend());
+  EXPECT_THAT(session.Read("y"), ElementsAre(1, 1));
+}
+
+TEST_F(MoveTest, WhatCameInBeforeIsBoundOnTheNewDevice) {
+  Traveller session;
+  for (Backend* to :
+       std::initializer_list<Backend*>{&first_.backend(), &second_.backend(), &cpu_}) {
+    Tensor host = AllocateTensor(*session.session().host(), {DType::kFloat64, {2}});
+    std::fill_n(host.mutable_data<double>(), 2, 3.0);
+    session.Move(*to);
+    session.Do([&](Transaction& t) {
+      t.Put({{"x", FromHost(std::move(host), session.session().stream())}}, false);
+    });
+    EXPECT_EQ(session.ArrayOf("x").device(), to->device());
+    EXPECT_THAT(session.Read("x"), ElementsAre(3, 3));
+  }
+}
+
+TEST_F(MoveTest, PlansOfTheOldDeviceAreDropped) {
+  Traveller session({.lease = std::chrono::hours(1), .max_plans = 4});
+  session.Put("x", {2}, {0, 0});
+  const auto trace = [&] {
+    session.session().commands().Wants("key");
+    session.Do([](Transaction& t) {
+      t.Record("key", {});
+      t.Forward({.nodes = {MakeNode("Exp", {"x"}, {"y"})}, .outputs = {"y"}});
+      t.Answer({}, "");
+    });
+    return session.session().commands().Find("key") != nullptr;
+  };
+  ASSERT_TRUE(trace());
+  session.Move(cpu_);  // where it is
+  EXPECT_NE(session.session().commands().Find("key"), nullptr);
+  for (FakeGpu* gpu : {&first_, &second_}) {
+    session.Move(gpu->backend());
+    EXPECT_EQ(session.session().commands().Find("key"), nullptr);
+    ASSERT_TRUE(trace());
+    Transaction again(session.session(), [] {});
+    EXPECT_TRUE(again.Repeat(*session.session().commands().Find("key"), {}).has_value());
+  }
+  EXPECT_THAT(session.Read("y"), ElementsAre(1, 1));
+}
+
+TEST_F(MoveTest, ExactnessIsThatOfTheSession) {
+  Traveller session({.lease = std::chrono::hours(1), .math_mode = {.tf32 = true}});
+  session.Move(first_.backend());
+  EXPECT_TRUE(session.session().stream().math_mode().tf32);
+  EXPECT_FALSE(session.session().stream().math_mode().half_sums);
+}
+
+}  // namespace
+}  // namespace gradwire
