@@ -2,7 +2,6 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -104,16 +103,6 @@ namespace gradwire {
 namespace {
 
 constexpr int kUsageError = 2;
-
-// Large blocks that are freed go back to the system only when much is free: taking them anew costs
-// more than the copies they are for. Small ones come from few arenas: with one a thread, each keeps
-// what the others could use, and a busy server grows for minutes.
-void KeepFreedMemory() {
-  mallopt(M_ARENA_MAX, 2);
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 16 << 20);
-}
 
 // Distributions build Abseil with its search for deadlocks, which each lock of gRPC's then pays
 // for.
@@ -359,7 +348,6 @@ int Main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  KeepFreedMemory();
   LockWithoutChecks();
   if (!RegistryIsSound()) return EXIT_FAILURE;
   try {
@@ -374,6 +362,6 @@ int Main(int argc, char** argv) {
 }  // namespace gradwire
 
 int main(int argc, char** argv) {
-  gradwire::RequireShortWaits(argv);
+  gradwire::RequireEnvironment(argv);
   return gradwire::Main(argc, argv);
 }

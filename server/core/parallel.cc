@@ -1,5 +1,6 @@
 #include "core/parallel.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -92,18 +93,6 @@ LoopScope::~LoopScope() {
   if (threads_ > 1) last_loop = Clock::now();
 }
 
-// OpenMP reads its environment before main(). Threads that sleep between two loops are woken on the
-// CPU of who wakes them, and then take turns there; threads that wait for milliseconds keep the CPU
-// from who sends the answer.
-void RequireShortWaits(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  setenv("OMP_WAIT_POLICY", "active", 0);
-  setenv("GOMP_SPINCOUNT", "3000", 0);
-  // By its own path, so that it keeps its name in lists of processes; comes back where it fails.
-  std::error_code error;
-  execv(std::filesystem::read_symlink("/proc/self/exe", error).c_str(), argv);
-}
-
 int AvailableCpus() {
   cpu_set_t set;
   int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -113,6 +102,28 @@ int AvailableCpus() {
     if (absl::SimpleAtoi(threads, &wanted) && wanted > 0) cpus = std::min(cpus, wanted);
   }
   return std::max(1, cpus);
+}
+
+// OpenMP's threads that sleep between two loops are woken on the CPU of who wakes them, and then
+// take turns there; threads that wait for milliseconds keep the CPU from who sends the answer.
+//
+// jemalloc has four arenas a CPU if it is left alone, each of which keeps memory that the others
+// could use. Its own thread gives back what nobody wants. (The C library's allocator keeps what its
+// arenas had at their highest, so that a busy server grows for minutes.)
+void RequireEnvironment(char** argv) {
+  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
+  const bool waits = is_set("OMP_WAIT_POLICY") || is_set("GOMP_SPINCOUNT");
+  if (waits && is_set("MALLOC_CONF")) return;
+  if (!waits) {
+    setenv("OMP_WAIT_POLICY", "active", 0);
+    setenv("GOMP_SPINCOUNT", "3000", 0);
+  }
+  const std::string memory =
+      fmt::format("background_thread:true,dirty_decay_ms:5000,narenas:{}", AvailableCpus());
+  setenv("MALLOC_CONF", memory.c_str(), 0);
+  // By its own path, so that it keeps its name in lists of processes; comes back where it fails.
+  std::error_code error;
+  execv(std::filesystem::read_symlink("/proc/self/exe", error).c_str(), argv);
 }
 
 }  // namespace gradwire

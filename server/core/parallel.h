@@ -14,10 +14,12 @@ namespace gradwire {
 // environment variable GRADWIRE_THREADS.
 int AvailableCpus();
 
-// Starts the program anew, once, with OpenMP told to wait a few microseconds between loops before
-// it lets its threads sleep; returns where that is so, or the environment says otherwise
-// (OMP_WAIT_POLICY, GOMP_SPINCOUNT). For the first line of main().
-void RequireShortWaits(char** argv);
+// Starts the program anew, once, with the environment that libraries read before main(): OpenMP
+// waits a few microseconds between loops before it lets its threads sleep, jemalloc has one arena a
+// CPU and gives memory back that was not wanted for five seconds. What is set already stays
+// (OMP_WAIT_POLICY or GOMP_SPINCOUNT, MALLOC_CONF); returns where nothing is missing. For the first
+// line of main().
+void RequireEnvironment(char** argv);
 
 // Threads that loops and oneDNN primitives started by the calling thread use.
 inline void SetThreads(int threads) { omp_set_num_threads(threads); }
