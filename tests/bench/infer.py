@@ -17,8 +17,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from gradwire import Client, dtypes
-from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
+from gradwire import Client
 from measure import Row, alternate
 from ort_server import METHOD, OPTIONS, inference
 from report import Result
@@ -100,9 +99,7 @@ def compare(client: Client, name: str, batch: int, pairs: int) -> list[Row]:
         session.load_program(name, packed)
 
         def ours() -> Any:
-            arrays = [dtypes.to_proto(array, feed) for feed, array in feeds.items()]
-            request = pb.ForwardRequest(program=name, feeds=arrays, fetch=[out], no_grad=True)
-            return dtypes.from_proto(session.run([request])[0].fetched[0])
+            return session.forward(program=name, feeds=feeds, fetch=[out], no_grad=True)[1][0]
 
         def in_process() -> Any:
             return peer.run([out], feeds)[0]

@@ -37,13 +37,13 @@ def remote_step(client: Client, work: Workload, device: str = "cpu") -> Step:
         graph.input.add(name=name)
     graph.output.add(name=work.output)
     session.load_program("step", graph=graph)
+    forward = commands.forward(program="step", outputs=[work.output], fetch=[work.output])
+    backward = commands.backward([work.output])
     step = pb.StepRequest(zero_grad=True, **work.optimizer)
 
     def run() -> float:
-        feeds = [dtypes.to_proto(array, name) for name, array in zip("xy", work.batch, strict=True)]
-        forward = pb.ForwardRequest(program="step", feeds=feeds, outputs=[work.output], fetch=[work.output])
-        backward = pb.BackwardRequest(roots=[work.output])
-        results = session.run([forward, backward, step])
+        batch = dict(zip("xy", work.batch, strict=True))
+        results = session.run([commands.feeding(forward, batch), backward, step])
         return float(dtypes.from_proto(results[0].fetched[0]))
 
     return run

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradwire
-from gradwire import errors
+from gradwire import errors, wire
 from gradwire import functional as F
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 
@@ -23,12 +23,13 @@ class Recorder:
 
     def unary(self, method: str, request: Any, session_id: str = "") -> Any:
         assert method == "Run"
-        self.runs.append(pb.RunRequest.FromString(request.SerializeToString()))
+        run = pb.RunRequest.FromString(wire.serialize(request))
+        self.runs.append(run)
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
         response = pb.RunResponse()
-        for command in request.commands:
+        for command in run.commands:
             kind = command.WhichOneof("command")
             result = getattr(response.results.add(), kind)
             result.SetInParent()
@@ -177,12 +178,13 @@ def test_retries_repeat_the_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stub:
         sequences: list[int] = []
 
-        def Run(self, request: pb.RunRequest, **options: Any) -> pb.RunResponse:
-            self.sequences.append(request.sequence)
+        def Run(self, request: bytes, **options: Any) -> pb.RunResponse:
+            run = pb.RunRequest.FromString(request)
+            self.sequences.append(run.sequence)
             if len(self.sequences) < 3:
                 raise Unavailable
             response = pb.RunResponse()
-            for _ in request.commands:
+            for _ in run.commands:
                 response.results.add().delete.SetInParent()
             return response
 

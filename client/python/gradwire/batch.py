@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gradwire import commands
+from gradwire import commands, wire
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 
@@ -91,13 +91,13 @@ class _Group:
 class Built:
     """A Run request and where its commands came from."""
 
-    request: pb.RunRequest = field(default_factory=pb.RunRequest)
+    request: wire.Run = field(default_factory=wire.Run)
     # For each command the entries behind it, none for puts, fetches and deletes.
     origins: list[list[Entry]] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
 
     def add(self, request: commands.Request, entries: Sequence[Entry] = ()) -> None:
-        commands.set_command(self.request.commands.add(), request)
+        self.request.requests.append(request)
         self.origins.append(list(entries))
 
     def failed_entry(self, metadata: Mapping[str, str]) -> Entry | None:

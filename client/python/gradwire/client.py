@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from gradwire import errors
+from gradwire import errors, wire
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import gradwire_pb2_grpc
 from gradwire.credentials import Tls
@@ -52,7 +52,7 @@ class Client:
             self._channel = grpc.secure_channel(target, tls.credentials(), options=_CHANNEL_OPTIONS + tls.options())
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         make_stub: Any = gradwire_pb2_grpc.GradwireStub
-        self._stub = make_stub(self._channel)
+        self._stub = make_stub(_Wire(self._channel))
         self._attempts = attempts
         self.target = target
         self.timeout = timeout
@@ -108,8 +108,9 @@ class Client:
         return response
 
     def unary(self, method: str, request: Any, session_id: str = "") -> Any:
-        """Calls `method`; tries again while the server is UNAVAILABLE. Raises a GradwireError."""
-        return self._try(method, lambda rpc, options: rpc(request, **options), session_id)
+        """Calls `method` with what `wire.serialize` takes; again while the server is UNAVAILABLE. Raises a GradwireError."""
+        data = wire.serialize(request)
+        return self._try(method, lambda rpc, options: rpc(data, **options), session_id)
 
     def send_stream(
         self, method: str, requests: Callable[[], Iterable[Any]], session_id: str = "", *, attempts: int | None = None
@@ -152,6 +153,19 @@ class Client:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Wire:
+    """A channel whose unary calls take bytes."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, method: str, **options: Any) -> Any:
+        return self._channel.unary_unary(method, **{**options, "request_serializer": None})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
 
 
 def _responses(call: Any) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gradwire import dtypes
+from gradwire import dtypes, wire
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 
@@ -37,6 +37,7 @@ Request = (
     | pb.ZeroGradRequest
     | pb.JvpRequest
     | pb.HvpRequest
+    | wire.Feeding
 )
 
 _COMMAND: Any = pb.Command.DESCRIPTOR
@@ -188,6 +189,14 @@ def forward(
         detect_anomaly=detect_anomaly,
         profile=profile,
     )
+
+
+def feeding(request: pb.ForwardRequest, feeds: Mapping[str, Any]) -> wire.Feeding:
+    """A Forward, and more arrays that it is fed with, which go to the network without a copy in a message.
+
+    Its message may be used for the next call, too, with other arrays.
+    """
+    return wire.Feeding(request, {name: dtypes.as_array(array) for name, array in feeds.items()})
 
 
 def _seeds(seeds: Mapping[str, Any] | None) -> list[pb.Seed]:
@@ -356,9 +365,12 @@ def zero_grad(parameters: Iterable[Name] = ()) -> pb.ZeroGradRequest:
 
 def set_command(command: pb.Command, request: Request) -> None:
     """Makes `command` of a Run or a Pipeline a copy of the request."""
-    slot = getattr(command, _FIELD_OF[type(request).__name__])
+    slot = getattr(command, _FIELD_OF[type(wire.message_of(request)).__name__])
     slot.SetInParent()
-    slot.CopyFrom(request)
+    if isinstance(request, wire.Feeding):
+        slot.ParseFromString(wire.serialize(request))
+    else:
+        slot.CopyFrom(request)
 
 
 def fetched(request: pb.ForwardRequest | pb.FetchRequest, response: Any) -> list[Any]:

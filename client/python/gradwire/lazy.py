@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from gradwire import commands, dtypes, errors
+from gradwire import commands, dtypes, errors, wire
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.batch import Batch, Entry
@@ -86,7 +86,7 @@ class LazySession(Verbs):
             if not self._batch and not fetch and not stale:
                 return []
             built = self._batch.build(fetch, self._alive, stale)
-            if not built.request.commands:
+            if not built.request.requests:
                 self._batch.clear()
                 return []
             try:
@@ -130,12 +130,11 @@ class LazySession(Verbs):
 
     def _send(self, method: str, request: Any) -> Any:
         response = super()._send(method, request)
-        if method == "Run":
-            for command, result in zip(request.commands, response.results, strict=True):
-                kind = command.WhichOneof("command")
-                self._absorb(getattr(command, kind), getattr(result, kind))
+        if isinstance(request, wire.Run):
+            for command, result in zip(request.requests, response.results, strict=True):
+                self._absorb(wire.message_of(command), commands.result_of(result))
         else:
-            self._absorb(request, response)
+            self._absorb(wire.message_of(request), response)
         return response
 
     def _absorb(self, request: Any, response: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradwire import commands, dtypes, transfer
+from gradwire import commands, dtypes, transfer, wire
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.commands import Name, Optimizer, Request, names_of
@@ -53,12 +53,13 @@ class Verbs:
             return self._sequence
 
     def _send(self, method: str, request: Any) -> Any:
-        request.session_id = self.id
-        if "sequence" in request.DESCRIPTOR.fields_by_name and not request.sequence:
-            request.sequence = self._next_sequence()
-        profile = self._profile if "profile" in request.DESCRIPTOR.fields_by_name else None
+        message = wire.message_of(request)
+        message.session_id = self.id
+        if "sequence" in message.DESCRIPTOR.fields_by_name and not message.sequence:
+            message.sequence = self._next_sequence()
+        profile = self._profile if "profile" in message.DESCRIPTOR.fields_by_name else None
         if profile is not None:
-            request.profile = True
+            message.profile = True
         response = self.client.unary(method, request, self.id)
         if profile is not None:
             profile.add(response.profile)
@@ -98,7 +99,8 @@ class Verbs:
         arrays = {name: dtypes.as_array(value) for name, value in tensors.items()}
         if not _has_strings(arrays) and sum(array.nbytes for array in arrays.values()) > INLINE_BYTES:
             return self.put_stream(arrays, requires_grad=requires_grad)
-        response: pb.PutResponse = self._call("Put", commands.put(arrays, requires_grad=requires_grad))
+        request = wire.Feeding(pb.PutRequest(requires_grad=requires_grad), arrays)
+        response: pb.PutResponse = self._call("Put", request)
         return list(response.tensors)
 
     def put_stream(
@@ -177,8 +179,11 @@ class Verbs:
 
         Options: `commands.forward`.
         """
-        request = commands.forward(nodes, **options)
-        response: pb.ForwardResponse = self._call("Forward", request)
+        feeds = dict(options.pop("feeds", None) or {})
+        others = {name: value for name, value in feeds.items() if value is None or dtypes.is_sequence(value)}
+        request = commands.forward(nodes, feeds=others, **options)
+        arrays = {name: value for name, value in feeds.items() if name not in others}
+        response: pb.ForwardResponse = self._call("Forward", commands.feeding(request, arrays))
         return list(response.outputs), commands.fetched(request, response)
 
     def backward(self, roots: Iterable[Name], **options: Any) -> list[pb.TensorInfo]:
@@ -316,9 +321,7 @@ class Verbs:
 
         `sequence`: repeats an earlier call's number, to send that call again safely; 0 takes the next.
         """
-        request = pb.RunRequest(sequence=sequence)
-        for one in requests:
-            commands.set_command(request.commands.add(), one)
+        request = wire.Run(pb.RunRequest(sequence=sequence), list(requests))
         response: pb.RunResponse = self._call("Run", request)
         return [commands.result_of(result) for result in response.results]
 
