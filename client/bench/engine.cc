@@ -1,8 +1,11 @@
 #include "engine.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <numeric>
+#include <span>
 #include <utility>
 
 namespace gradwire::bench {
@@ -50,6 +53,14 @@ bool Close(const std::string& got, const std::string& want, double tolerance) {
     worst = std::max(worst, std::abs(static_cast<double>(a[i]) - b[i]));
   }
   return worst <= tolerance * largest;
+}
+
+// Of which the server's memory is averaged, at the ramp's end and at the end.
+constexpr size_t kMemorySeconds = 30;
+
+int64_t Mean(std::span<const int64_t> numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), int64_t{0}) /
+         static_cast<int64_t>(numbers.size());
 }
 
 }  // namespace
@@ -115,14 +126,13 @@ Record Engine::Run() {
     });
   }
   At(start_ + std::chrono::seconds(1), [this] { Tick(); });
-  At(record_.steady,
-     [this] { record_.server_bytes_at_start = ResidentBytes(options_.server_pid); });
+  At(record_.steady, [this] { memory_.push_back(ResidentBytes(options_.server_pid)); });
   if (options_.rate > 0) {
     arrival_due_ = start_;
     Arrive();
   }
   At(end_, [this] {
-    record_.server_bytes_at_end = ResidentBytes(options_.server_pid);
+    memory_.push_back(ResidentBytes(options_.server_pid));
     for (const auto& user : users_) {
       if (user->session.has_value() && !user->call.has_value()) EndSession(*user);
     }
@@ -131,6 +141,10 @@ Record Engine::Run() {
   for (const auto& user : users_) {
     record_.unserved += user->due.size() + (user->call.has_value() ? 1 : 0);
   }
+  const size_t window = std::clamp<size_t>(memory_.size() / 3, 1, kMemorySeconds);
+  const std::span<const int64_t> memory(memory_);
+  record_.server_bytes_at_start = Mean(memory.first(window));
+  record_.server_bytes_at_end = Mean(memory.last(window));
   record_.measured_seconds = std::chrono::duration<double>(options_.duration).count();
   return std::move(record_);
 }
@@ -356,6 +370,7 @@ void Engine::Tick() {
   second.sessions = sessions_;
   second.in_flight = in_flight_;
   second.server_bytes = ResidentBytes(options_.server_pid);
+  if (Clock::now() > record_.steady) memory_.push_back(second.server_bytes);
   progress_(second, record_);
   if (!Ending()) At(Clock::now() + std::chrono::seconds(1), [this] { Tick(); });
 }

@@ -109,6 +109,7 @@ class Engine {
   // By scenario, variant, and call in the session.
   std::vector<std::vector<std::vector<std::string>>> references_;
   Record record_;
+  std::vector<int64_t> memory_;  // of the server, since the ramp
 
   Clock::time_point start_;
   Clock::time_point end_;

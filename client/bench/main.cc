@@ -63,8 +63,10 @@ ABSL_FLAG(bool, progress, true, "One line a second on stderr.");
 ABSL_FLAG(absl::Duration, max_p99, absl::ZeroDuration(), "Threshold; 0: none.");
 ABSL_FLAG(double, min_rate, 0, "Threshold, in calls a second; 0: none.");
 ABSL_FLAG(double, max_error_rate, 0, "Threshold, from 0 to 1.");
-ABSL_FLAG(double, max_rss_growth, -1,
-          "Threshold of the server's memory after the ramp, 0.1 is 10 %; negative: none.");
+ABSL_FLAG(
+    double, max_rss_growth, -1,
+    "Threshold of how far the server's memory grows, from the 30 s after the ramp to the last 30 s "
+    "(of a short run, from its first third to its last), 0.1 is 10 %; negative: none.");
 
 namespace gradwire::bench {
 namespace {

@@ -63,6 +63,8 @@ class Record {
   uint64_t bytes_received = 0;
   // How long calls were counted in `calls`.
   double measured_seconds = 0;
+  // Resident memory of the server, on average over the first and the last 30 s of that, or a
+  // third where it is shorter: at any moment it depends on which arrays the clients hold just then.
   int64_t server_bytes_at_start = 0;
   int64_t server_bytes_at_end = 0;
 
