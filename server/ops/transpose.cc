@@ -120,16 +120,18 @@ void TransposeMatrices(const T* in, T* out, const Layout& layout) {
     from.push_back(layout.strides[i]);
     to.push_back(out_strides[i]);
   }
-  const int64_t bands = (rows + kSide - 1) / kSide;
-  const int64_t grain = std::max<int64_t>(1, (1 << 15) / (columns * std::min(rows, kSide)));
+  // Of few columns (a picture's colours) many rows at a time, or finding them would take longest.
+  const int64_t height = columns < kSide ? kSide * kSide / columns : kSide;
+  const int64_t bands = (rows + height - 1) / height;
+  const int64_t grain = std::max<int64_t>(1, (1 << 15) / (columns * std::min(rows, height)));
   ParallelFor(NumElements(dims) * bands, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = (i % bands) * kSide;
+      const int64_t row = (i % bands) * height;
       const T* source = in + Odometer(dims, from, i / bands).offset() + row;
       T* target = out + Odometer(dims, to, i / bands).offset() + row * out_strides[at];
       for (int64_t j = 0; j < columns; j += kSide) {
         TransposeTile(source + j * layout.strides[last], layout.strides[last], target + j,
-                      out_strides[at], std::min(kSide, rows - row), std::min(kSide, columns - j));
+                      out_strides[at], std::min(height, rows - row), std::min(kSide, columns - j));
       }
     }
   });

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradwire
-from gradwire import Session
+from gradwire import Session, commands
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,15 @@ def test_shapes_agree_with_the_server(session: Session) -> None:
         for (dtype, shape), r in zip(inferred, results, strict=True)
     ]
     assert sum(shape is None for _, shape in inferred) <= 1, "only Split's is not inferred"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_matrices_of_any_width_are_transposed(session: Session, dtype: type) -> None:
+    random = np.random.default_rng(0)
+    for columns in (1, 2, 3, 5, 15, 16, 17, 100):
+        for rows in (1, 15, 16, 17, 64, 255, 256, 257, 1100):
+            x = random.integers(0, 100, (2, columns, rows)).astype(dtype)
+            for array in (x, x.transpose(0, 2, 1)):
+                node = commands.node("Transpose", ["x"], ["y"], {"perm": [0, 2, 1]})
+                _, (y,) = session.forward([node], feeds={"x": array}, fetch=["y"])
+                np.testing.assert_array_equal(y, array.transpose(0, 2, 1))
