@@ -56,8 +56,8 @@ Chain::OpCounts OpsOf(const PlanStep& step) {
 // Adds the step's operators to `ops`.
 void Count(const PlanStep& step, Chain::OpCounts& ops) {
   for (const auto& [op, count] : OpsOf(step)) {
-    const auto known =
-        std::find_if(ops.begin(), ops.end(), [&](const auto& entry) { return entry.first == op; });
+    const auto known = std::find_if(ops.begin(), ops.end(),
+                                    [&op = op](const auto& entry) { return entry.first == op; });
     if (known != ops.end()) {
       known->second += count;
     } else {
