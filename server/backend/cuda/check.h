@@ -7,7 +7,8 @@
 namespace gradwire::cuda {
 
 // Throws what a call on the current GPU failed with: DEVICE_FAILED, which is remembered, where
-// nothing can run on it any more; INTERNAL otherwise.
+// nothing can run on it any more; OUT_OF_MEMORY where CUDA had none for a kernel's code or a graph;
+// INTERNAL otherwise.
 void Check(cudaError_t status, const char* what);
 
 #define GRADWIRE_CUDA_CHECK(call) ::gradwire::cuda::Check((call), #call)

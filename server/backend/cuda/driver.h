@@ -20,8 +20,9 @@ struct GpuDescription {
 };
 
 // Handles are the runtime's pointers. Thread-safe; one queue is used by one thread at a time. A
-// method that fails throws DEVICE_FAILED where nothing can run on the GPU any more, and INTERNAL
-// otherwise; so does a later one, of what an earlier one queued.
+// method that fails throws DEVICE_FAILED where nothing can run on the GPU any more, OUT_OF_MEMORY
+// where the runtime has none for itself, and INTERNAL otherwise; so does a later one, of what an
+// earlier one queued.
 class Driver {
  public:
   using Queue = void*;

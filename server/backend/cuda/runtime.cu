@@ -69,6 +69,28 @@ bool IsSticky(cudaError_t status) {
 // The first of GRADWIRE_GPUS: no code here runs on older GPUs.
 constexpr int kOldest = GRADWIRE_OLDEST_GPU;
 
+// Throws what a call on a GPU failed with.
+void CheckOn(int gpu, cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // else the thread's next launch would be told of it
+  const std::string text =
+      std::string(what) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")";
+  // A kernel's code is loaded when it is first launched, and a graph's when it is made.
+  if (status == cudaErrorMemoryAllocation) throw Error(reason::kOutOfMemory, text);
+  if (!IsSticky(status)) throw Error(reason::kInternal, text);
+  Problems::Global().Set(gpu, text);
+  throw Error(reason::kDeviceFailed, text);
+}
+
+// What gives something back: on a GPU that is broken it fails, and the thread's next launch, which
+// may be another GPU's, must not be told of it.
+template <class GiveBack>
+void Quietly(int gpu, const GiveBack& give_back) noexcept {
+  cudaSetDevice(gpu);
+  give_back();
+  cudaGetLastError();
+}
+
 // nvcc does not compile fmt.
 std::string Dotted(int a, int b) { return std::to_string(a) + "." + std::to_string(b); }
 
@@ -87,8 +109,7 @@ class LoadedKernel final : public GeneratedKernel {
   }
   // The GPU's queues are no more: it keeps its kernels to the end.
   ~LoadedKernel() override {
-    cudaSetDevice(gpu_);
-    cudaLibraryUnload(library_);
+    Quietly(gpu_, [this] { cudaLibraryUnload(library_); });
   }
   LoadedKernel(const LoadedKernel&) = delete;
   LoadedKernel& operator=(const LoadedKernel&) = delete;
@@ -136,12 +157,10 @@ class Runtime final : public Driver {
     return Had([&](void** memory) { return cudaHostAlloc(memory, bytes, cudaHostAllocDefault); });
   }
   void Free(void* memory) noexcept override {
-    cudaSetDevice(gpu_);
-    cudaFree(memory);
+    Quietly(gpu_, [&] { cudaFree(memory); });
   }
   void FreePinned(void* memory) noexcept override {
-    cudaSetDevice(gpu_);
-    cudaFreeHost(memory);
+    Quietly(gpu_, [&] { cudaFreeHost(memory); });
   }
 
   Queue NewQueue() override {
@@ -151,9 +170,10 @@ class Runtime final : public Driver {
     return queue;
   }
   void DeleteQueue(Queue queue) noexcept override {
-    cudaSetDevice(gpu_);
-    cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
-    cudaStreamDestroy(static_cast<cudaStream_t>(queue));
+    Quietly(gpu_, [&] {
+      cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
+      cudaStreamDestroy(static_cast<cudaStream_t>(queue));
+    });
   }
   Event NewEvent() override {
     Use();
@@ -162,8 +182,7 @@ class Runtime final : public Driver {
     return event;
   }
   void DeleteEvent(Event event) noexcept override {
-    cudaSetDevice(gpu_);
-    cudaEventDestroy(static_cast<cudaEvent_t>(event));
+    Quietly(gpu_, [&] { cudaEventDestroy(static_cast<cudaEvent_t>(event)); });
   }
 
   void CopyToDevice(Queue queue, void* to, const void* pinned, size_t bytes) override {
@@ -231,9 +250,10 @@ class Runtime final : public Driver {
         cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(queue)));
   }
   void DeleteGraph(Queue queue, Graph graph) noexcept override {
-    cudaSetDevice(gpu_);
-    cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
-    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+    Quietly(gpu_, [&] {
+      cudaStreamSynchronize(static_cast<cudaStream_t>(queue));
+      cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+    });
   }
 
   void Wait(Event event) override {
@@ -254,7 +274,7 @@ class Runtime final : public Driver {
     if (const std::string broken = problem(); !broken.empty()) {
       throw Error(reason::kDeviceFailed, broken);
     }
-    GRADWIRE_CUDA_CHECK(cudaSetDevice(gpu_));
+    CheckOn(gpu_, cudaSetDevice(gpu_), "cudaSetDevice");  // whichever was the thread's before
   }
 
  private:
@@ -279,14 +299,9 @@ class Runtime final : public Driver {
 
 void Check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();
-  const std::string text =
-      std::string(what) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")";
-  if (!IsSticky(status)) throw Error(reason::kInternal, text);
   int gpu = 0;
   cudaGetDevice(&gpu);
-  Problems::Global().Set(gpu, text);
-  throw Error(reason::kDeviceFailed, text);
+  CheckOn(gpu, status, what);
 }
 
 cudaStream_t QueueOf(Stream& stream) {
