@@ -94,8 +94,8 @@ uint32_t AlignmentOf(const void* data) {
 }
 
 // All that the choice of an algorithm depends on: what is asked for, by which GPU, and where the
-// operands are, in cuBLASLt's order, b and a, and c.
-using Alignments = std::array<uint32_t, 3>;
+// operands are, in cuBLASLt's order, b and a, c and the bias, whose address it sees itself.
+using Alignments = std::array<uint32_t, 4>;
 using PlanKey =
     std::tuple<int, DType, Epilogue, std::array<int64_t, 7>, std::array<bool, 6>, Alignments>;
 
@@ -106,8 +106,13 @@ PlanKey KeyOf(int gpu, const MatrixProduct& p, const MathMode& mode) {
       p.epilogue,
       {p.m, p.n, p.k, p.count, p.a_step, p.b_step, p.c_step},
       {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate, mode.tf32, mode.half_sums},
-      {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c)}};
+      {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c), AlignmentOf(p.bias)}};
 }
+
+struct Plan {
+  cublasLtMatmulAlgo_t algorithm;
+  size_t workspace;  // bytes that it needs
+};
 
 class Plans {
  public:
@@ -116,12 +121,12 @@ class Plans {
     return plans;
   }
   template <class Choose>
-  cublasLtMatmulAlgo_t Get(const PlanKey& key, const Choose& choose) {
+  Plan Get(const PlanKey& key, const Choose& choose) {
     {
       const std::lock_guard lock(mutex_);
       if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
     }
-    const cublasLtMatmulAlgo_t chosen = choose();
+    const Plan chosen = choose();
     const std::lock_guard lock(mutex_);
     if (plans_.size() >= kRememberedPlans) plans_.clear();
     plans_[key] = chosen;
@@ -130,7 +135,7 @@ class Plans {
 
  private:
   std::mutex mutex_;
-  std::map<PlanKey, cublasLtMatmulAlgo_t> plans_;  // guarded
+  std::map<PlanKey, Plan> plans_;  // guarded
 };
 
 cudaDataType_t TypeOf(DType dtype) {
@@ -224,24 +229,25 @@ void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
 }
 
-cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Operation& o, size_t workspace,
-                            const Alignments& alignments, bool half_sums) {
+Plan Choose(cublasLtHandle_t handle, const Operation& o, size_t most_workspace,
+            const Alignments& alignments, bool half_sums) {
   cublasLtMatmulPreference_t preference = nullptr;
   GRADWIRE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
   const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
                         decltype(&cublasLtMatmulPreferenceDestroy)>
       owned(preference, &cublasLtMatmulPreferenceDestroy);
-  SetPreferences(preference, workspace, alignments, half_sums);
+  SetPreferences(preference, most_workspace, alignments, half_sums);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
   GRADWIRE_BLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(),
                                                      o.b.get(), o.c.get(), o.c.get(), preference, 1,
                                                      &result, &found));
   if (found == 0) throw Error(reason::kInternal, "cuBLASLt has no algorithm for this product");
-  return result.algo;
+  GRADWIRE_BLAS_CHECK(result.state);
+  return {result.algo, result.workspaceSize};
 }
 
-size_t WorkspaceFor(const MatrixProduct& p) {
+size_t MostWorkspaceFor(const MatrixProduct& p) {
   const double products = double(p.m) * double(p.n) * double(p.k) * double(p.count);
   return products < kManyProducts ? kSmallWorkspace : kLargeWorkspace;
 }
@@ -254,17 +260,17 @@ void Multiply(Stream& stream, const MatrixProduct& p) {
   const MathMode& mode = stream.math_mode();
   const Compute compute = ComputeOf(p.dtype, mode);
   const Operation o(p, compute);
-  const size_t workspace = WorkspaceFor(p);
   int gpu = 0;
   GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));
   const PlanKey key = KeyOf(gpu, p, mode);
-  const cublasLtMatmulAlgo_t algorithm = Plans::Global().Get(
-      key, [&] { return Choose(handle, o, workspace, std::get<Alignments>(key), mode.half_sums); });
-  const BufferPtr scratch = stream.Allocate(workspace);
-  GRADWIRE_BLAS_CHECK(cublasLtMatmul(handle, o.description.get(), Factor(compute.scale, true), p.b,
-                                     o.a.get(), p.a, o.b.get(), Factor(compute.scale, p.accumulate),
-                                     p.c, o.c.get(), p.c, o.c.get(), &algorithm, scratch->data(),
-                                     workspace, queue));
+  const Plan plan = Plans::Global().Get(key, [&] {
+    return Choose(handle, o, MostWorkspaceFor(p), std::get<Alignments>(key), mode.half_sums);
+  });
+  const BufferPtr scratch = plan.workspace == 0 ? nullptr : stream.Allocate(plan.workspace);
+  GRADWIRE_BLAS_CHECK(cublasLtMatmul(
+      handle, o.description.get(), Factor(compute.scale, true), p.b, o.a.get(), p.a, o.b.get(),
+      Factor(compute.scale, p.accumulate), p.c, o.c.get(), p.c, o.c.get(), &plan.algorithm,
+      scratch == nullptr ? nullptr : scratch->data(), plan.workspace, queue));
 }
 
 std::string BlasVersion() {
