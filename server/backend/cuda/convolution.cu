@@ -17,8 +17,11 @@ namespace {
 
 constexpr int64_t kAlignment = 16;  // of arrays: buffers are aligned to more
 constexpr int64_t kMostWorkspace = int64_t{256} << 20;
-constexpr size_t kMostEngines = 16;  // that are tried
-constexpr size_t kRememberedPlans = 4096;
+// That are tried. Those that multiply in TF32 are the fastest, and many.
+constexpr size_t kMostEngines = 64;
+// None is dropped: a CUDA graph may run the code that a plan has. What comes when there are so many
+// runs without.
+constexpr size_t kMostPlans = 4096;
 // By which a plan knows the arrays, in the order of ConvolutionArrays.
 constexpr int64_t kIds[] = {'x', 'w', 'y'};
 
@@ -186,7 +189,7 @@ class Convolver {
     const std::lock_guard lock(mutex_);
     if (handle_ == nullptr) return std::nullopt;
     if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
-    if (plans_.size() >= kRememberedPlans) plans_.clear();
+    if (plans_.size() >= kMostPlans) return std::nullopt;
     return plans_.emplace(key, Choose(c, mode)).first->second;
   }
 
