@@ -2,11 +2,11 @@
 // inputs.
 #include <algorithm>
 
-#include "backend/cuda/blas.h"
 #include "backend/cuda/convolution.h"
 #include "backend/cuda/launch.h"
 #include "ops/conv_loops.h"
 #include "ops/cuda_kernel.h"
+#include "ops/dot.cuh"
 #include "ops/sliding.cuh"
 
 namespace gradwire::cuda {
@@ -112,7 +112,7 @@ class Conv {
       product.count = count;
       product.b_step = rows_ * size_;
       product.c_step = y_image_;
-      Multiply(stream_, product);
+      MultiplyAs<T>(stream_, product);
     });
     if (bias != nullptr) AddTo(y, bias);
   }
@@ -134,7 +134,7 @@ class Conv {
       product.count = count;
       product.b_step = y_image_;
       product.c_step = rows_ * size_;
-      Multiply(stream_, product);
+      MultiplyAs<T>(stream_, product);
       ForEach(stream_, count * p_.in_channels * window_.in_size(),
               Fold<T>{unfolded, columns, x_image_, X(dx, group, first)});
     });
@@ -162,7 +162,7 @@ class Conv {
       product.b = columns;
       product.c = dw + group * p_.out_channels * rows_;
       product.accumulate = first != 0;
-      Multiply(stream_, product);
+      MultiplyAs<T>(stream_, product);
     });
   }
 

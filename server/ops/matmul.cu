@@ -1,52 +1,16 @@
-#include <optional>
-
-#include "backend/cuda/blas.h"
-#include "backend/cuda/launch.h"
 #include "ops/cuda_kernel.h"
-#include "ops/functors.h"
+#include "ops/dot.cuh"
 #include "ops/matmul.h"
-#include "ops/unary_functors.h"
 
 namespace gradwire::cuda {
 namespace {
 
-// What cuBLAS multiplies.
-template <class T>
-constexpr bool kIsFloat = (kFloats | kHalves).Contains(DTypeOf<T>());
-// Of those, what it has epilogues for.
+// What Multiply has epilogues for.
 constexpr DTypeSet kFused = DTypeSet(DType::kFloat32) | kHalves;
 
 Epilogue EpilogueOf(const Attributes& attributes) {
   return static_cast<Epilogue>(attributes.Int("epilogue", 0));
 }
-
-// Integers, and empty sums: one thread an element.
-template <class T>
-struct Dot {
-  const T* a;
-  const T* b;
-  const T* bias;  // or nullptr
-  T* c;
-  int64_t n, k;
-  int64_t a_row, a_column, b_row, b_column;
-  int64_t rows;  // of a matrix
-  Epilogue epilogue;
-
-  GRADWIRE_FN void operator()(int64_t i) const {
-    const int64_t column = i % n;
-    const int64_t row = i / n % rows;
-    using Sum = std::conditional_t<std::is_integral_v<T>, fn::Wrapping<T>, double>;
-    Sum sum = bias != nullptr ? Sum(bias[column]) : Sum(0);
-    for (int64_t j = 0; j < k; ++j) {
-      sum += Sum(a[row * a_row + j * a_column]) * Sum(b[j * b_row + column * b_column]);
-    }
-    if constexpr (!std::is_integral_v<T>) {
-      if (epilogue == Epilogue::kRelu) sum = fn::Relu()(sum);
-      if (epilogue == Epilogue::kGelu) sum = fn::GeluTanh()(sum);
-    }
-    c[i] = static_cast<T>(sum);
-  }
-};
 
 // c += bias, row by row.
 template <class T>
@@ -89,41 +53,27 @@ std::vector<Run> RunsOf(const std::vector<int64_t>& a, const std::vector<int64_t
 
 template <class T>
 void MultiplyRun(KernelContext& context, const MatMulProblem& p, const Run& run) {
-  const T* a = context.in<T>(0) + run.a * p.m * p.k;
-  const T* b = context.in<T>(1) + run.b * p.k * p.n;
+  // Multiply adds none to float64.
+  constexpr bool kAddsBias = kFused.Contains(DTypeOf<T>()) || !kIsFloat<T>;
   const T* bias = context.has(2) ? context.in<T>(2) : nullptr;
   T* const c = context.out<T>(0) + run.first * p.m * p.n;
-  if constexpr (kIsFloat<T>) {
-    if (p.k != 0) {
-      constexpr bool kAddsBias = kFused.Contains(DTypeOf<T>());
-      Multiply(context.stream(), {.dtype = DTypeOf<T>(),
-                                  .m = p.m,
-                                  .n = p.n,
-                                  .k = p.k,
-                                  .transpose_a = p.trans_a,
-                                  .transpose_b = p.trans_b,
-                                  .a = a,
-                                  .b = b,
-                                  .c = c,
-                                  .count = run.count,
-                                  .a_step = run.a_step * p.m * p.k,
-                                  .b_step = run.b_step * p.k * p.n,
-                                  .c_step = p.m * p.n,
-                                  .bias = kAddsBias ? bias : nullptr,
-                                  .epilogue = EpilogueOf(context.attributes())});
-      if constexpr (!kAddsBias) {
-        if (bias == nullptr) return;
-        ForEach(context.stream(), run.count * p.m * p.n, AddBias<T>{bias, c, p.n});
-      }
-      return;
-    }
-  }
-  for (int64_t i = 0; i < run.count; ++i) {
-    ForEach(
-        context.stream(), p.m * p.n,
-        Dot<T>{a + i * run.a_step * p.m * p.k, b + i * run.b_step * p.k * p.n, bias,
-               c + i * p.m * p.n, p.n, p.k, p.trans_a ? 1 : p.k, p.trans_a ? p.m : 1,
-               p.trans_b ? 1 : p.n, p.trans_b ? p.k : 1, p.m, EpilogueOf(context.attributes())});
+  MultiplyAs<T>(context.stream(), {.dtype = DTypeOf<T>(),
+                                   .m = p.m,
+                                   .n = p.n,
+                                   .k = p.k,
+                                   .transpose_a = p.trans_a,
+                                   .transpose_b = p.trans_b,
+                                   .a = context.in<T>(0) + run.a * p.m * p.k,
+                                   .b = context.in<T>(1) + run.b * p.k * p.n,
+                                   .c = c,
+                                   .count = run.count,
+                                   .a_step = run.a_step * p.m * p.k,
+                                   .b_step = run.b_step * p.k * p.n,
+                                   .c_step = p.m * p.n,
+                                   .bias = kAddsBias ? bias : nullptr,
+                                   .epilogue = EpilogueOf(context.attributes())});
+  if constexpr (!kAddsBias) {
+    if (bias != nullptr) ForEach(context.stream(), run.count * p.m * p.n, AddBias<T>{bias, c, p.n});
   }
 }
 

@@ -326,7 +326,11 @@ void SortPairs(Stream& stream, int64_t n, const int64_t* keys, int64_t* sorted_k
 
 bool Convolve(Stream&, const Convolution&, const ConvolutionArrays&) { return false; }
 
-void Multiply(Stream& stream, const MatrixProduct& product) {
+bool Multiply(Stream& stream, const MatrixProduct& product) {
+  // As there may be products for which cuBLASLt has nothing.
+  const bool plain =
+      product.bias == nullptr && product.epilogue == Epilogue::kNone && product.count == 1;
+  if (!plain && (product.m == 1 || product.n == 1)) return false;
   RunInQueue(stream, [product, mode = stream.math_mode()] {
     if (mode.tf32 && product.dtype == DType::kFloat32) {
       return MultiplyLoops<float, double>(product, ToTf32);
@@ -337,6 +341,7 @@ void Multiply(Stream& stream, const MatrixProduct& product) {
                                        : MultiplyLoops<T, double>(product, as_is);
     });
   });
+  return true;
 }
 
 }  // namespace cuda

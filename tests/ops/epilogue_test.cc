@@ -121,6 +121,19 @@ TEST_F(EpilogueTest, AnEmptySumIsTheBias) {
   ExpectSpared(Relu(MatMul(Array({2, 0}, {}), Array({0, 2}, {})) + Array({2}, {-1, 2})), 2);
 }
 
+// The least that libraries for products are asked, and which some have nothing for.
+TEST_F(EpilogueTest, ExtentsOfOne) {
+  const auto layer = [&](const Dims& a, const Dims& b) {
+    return Relu(MatMul(Normal(a), Normal(b)) + Normal({b.back()}));
+  };
+  ExpectSpared(layer({7, 20}, {20, 1}), 2);
+  ExpectSpared(layer({1, 20}, {20, 12}), 2);
+  ExpectSpared(layer({7, 1}, {1, 12}), 2);
+  ExpectSpared(layer({1, 1}, {1, 1}), 2);
+  ExpectSpared(layer({3, 5, 4}, {3, 4, 1}), 2);
+  ExpectSpared(layer({3, 1, 4}, {3, 4, 6}), 2);
+}
+
 TEST_F(EpilogueTest, NaNsStay) {
   const Value x = Array({2, 1}, {NAN, -1});
   ExpectSpared(Relu(MatMul(x, Array({1, 2}, {1, -1}))), 1);

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -121,21 +122,28 @@ class Plans {
     return plans;
   }
   template <class Choose>
-  Plan Get(const PlanKey& key, const Choose& choose) {
+  std::optional<Plan> Get(const PlanKey& key, const Choose& choose) {
     {
       const std::lock_guard lock(mutex_);
       if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
     }
-    const Plan chosen = choose();
+    const std::optional<Plan> chosen = choose();
     const std::lock_guard lock(mutex_);
+    if (!chosen.has_value()) ++missing_;
     if (plans_.size() >= kRememberedPlans) plans_.clear();
     plans_[key] = chosen;
     return chosen;
   }
+  // How many products there was no algorithm for.
+  int64_t missing() const {
+    const std::lock_guard lock(mutex_);
+    return missing_;
+  }
 
  private:
-  std::mutex mutex_;
-  std::map<PlanKey, Plan> plans_;  // guarded
+  mutable std::mutex mutex_;
+  int64_t missing_ = 0;                           // guarded
+  std::map<PlanKey, std::optional<Plan>> plans_;  // guarded
 };
 
 cudaDataType_t TypeOf(DType dtype) {
@@ -229,8 +237,10 @@ void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
 }
 
-Plan Choose(cublasLtHandle_t handle, const Operation& o, size_t most_workspace,
-            const Alignments& alignments, bool half_sums) {
+// None where cuBLASLt has none. That is not only told by the status meant for it: releases have
+// called an extent of 1 an invalid value where there was a bias.
+std::optional<Plan> Choose(cublasLtHandle_t handle, const Operation& o, size_t most_workspace,
+                           const Alignments& alignments, bool half_sums) {
   cublasLtMatmulPreference_t preference = nullptr;
   GRADWIRE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
   const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
@@ -239,12 +249,13 @@ Plan Choose(cublasLtHandle_t handle, const Operation& o, size_t most_workspace,
   SetPreferences(preference, most_workspace, alignments, half_sums);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
-  GRADWIRE_BLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(),
-                                                     o.b.get(), o.c.get(), o.c.get(), preference, 1,
-                                                     &result, &found));
-  if (found == 0) throw Error(reason::kInternal, "cuBLASLt has no algorithm for this product");
-  GRADWIRE_BLAS_CHECK(result.state);
-  return {result.algo, result.workspaceSize};
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle, o.description.get(), o.a.get(), o.b.get(), o.c.get(),
+                                     o.c.get(), preference, 1, &result, &found);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return {};
+  CheckBlas(status, "cublasLtMatmulAlgoGetHeuristic");
+  if (found == 0 || result.state != CUBLAS_STATUS_SUCCESS) return {};
+  return Plan{result.algo, result.workspaceSize};
 }
 
 size_t MostWorkspaceFor(const MatrixProduct& p) {
@@ -254,7 +265,7 @@ size_t MostWorkspaceFor(const MatrixProduct& p) {
 
 }  // namespace
 
-void Multiply(Stream& stream, const MatrixProduct& p) {
+bool Multiply(Stream& stream, const MatrixProduct& p) {
   const cudaStream_t queue = QueueOf(stream);
   const cublasLtHandle_t handle = Handle();
   const MathMode& mode = stream.math_mode();
@@ -263,20 +274,25 @@ void Multiply(Stream& stream, const MatrixProduct& p) {
   int gpu = 0;
   GRADWIRE_CUDA_CHECK(cudaGetDevice(&gpu));
   const PlanKey key = KeyOf(gpu, p, mode);
-  const Plan plan = Plans::Global().Get(key, [&] {
+  const std::optional<Plan> plan = Plans::Global().Get(key, [&] {
     return Choose(handle, o, MostWorkspaceFor(p), std::get<Alignments>(key), mode.half_sums);
   });
-  const BufferPtr scratch = plan.workspace == 0 ? nullptr : stream.Allocate(plan.workspace);
+  if (!plan.has_value()) return false;
+  const BufferPtr scratch = plan->workspace == 0 ? nullptr : stream.Allocate(plan->workspace);
   GRADWIRE_BLAS_CHECK(cublasLtMatmul(
       handle, o.description.get(), Factor(compute.scale, true), p.b, o.a.get(), p.a, o.b.get(),
-      Factor(compute.scale, p.accumulate), p.c, o.c.get(), p.c, o.c.get(), &plan.algorithm,
-      scratch == nullptr ? nullptr : scratch->data(), plan.workspace, queue));
+      Factor(compute.scale, p.accumulate), p.c, o.c.get(), p.c, o.c.get(), &plan->algorithm,
+      scratch == nullptr ? nullptr : scratch->data(), plan->workspace, queue));
+  return true;
 }
 
 std::string BlasVersion() {
   const size_t version = cublasLtGetVersion();
-  return "cuBLASLt " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) +
-         "." + std::to_string(version % 100);
+  std::string text = "cuBLASLt " + std::to_string(version / 10000) + "." +
+                     std::to_string(version / 100 % 100) + "." + std::to_string(version % 100);
+  const int64_t missing = Plans::Global().missing();
+  if (missing != 0) text += " (no algorithm for " + std::to_string(missing) + " products)";
+  return text;
 }
 
 }  // namespace gradwire::cuda

@@ -33,9 +33,10 @@ struct MatrixProduct {
   bool accumulate = false;
 };
 
-// Queues the product; float32 is rounded to TF32 where the stream's math mode has it. REQUIRES:
-// extents of at least 1; a CudaStream.
-void Multiply(Stream& stream, const MatrixProduct& product);
+// Queues the product; float32 is rounded to TF32 where the stream's math mode has it. False, and
+// nothing was queued, where cuBLASLt has no algorithm for it. REQUIRES: extents of at least 1; a
+// CudaStream.
+bool Multiply(Stream& stream, const MatrixProduct& product);
 
 }  // namespace gradwire::cuda
 

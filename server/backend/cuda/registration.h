@@ -8,7 +8,7 @@ namespace gradwire::cuda {
 
 // Gives operators the kernels of server/ops/*.cu; ops/install.cu has it.
 void InstallKernels();
-// "cuBLASLt 13.0.0".
+// "cuBLASLt 13.0.0", and for how many kinds of products it had no algorithm, if for any.
 std::string BlasVersion();
 
 }  // namespace gradwire::cuda
