@@ -211,7 +211,7 @@ class Convolver {
 
   // The first, thus the fastest by cuDNN's estimate, that is allowed and can be made.
   std::optional<Plan> First(const DnnDescriptor& graph, cudnnBackendHeurMode_t by, DType dtype,
-                            const MathMode& mode) const {
+                            const MathMode& mode) const try {
     DnnDescriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristic.Set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
     heuristic.Set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, by);
@@ -232,6 +232,8 @@ class Convolver {
       if (auto plan = Make(configurations[i])) return plan;
     }
     return std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;  // the next heuristic may know the problem
   }
 
   std::optional<Plan> Make(const DnnDescriptor& configuration) const try {
