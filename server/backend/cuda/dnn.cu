@@ -3,6 +3,7 @@
 #include <string>
 
 #include "backend/cuda/dnn.h"
+#include "backend/cuda/registration.h"
 #include "core/error.h"
 
 namespace gradwire::cuda {
@@ -19,6 +20,7 @@ const Dnn* Open() {
   void* const library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return nullptr;
   const bool complete = Load(library, "cudnnCreate", dnn.create) &&
+                        Load(library, "cudnnGetVersion", dnn.version) &&
                         Load(library, "cudnnSetStream", dnn.set_stream) &&
                         Load(library, "cudnnGetErrorString", dnn.error_string) &&
                         Load(library, "cudnnBackendCreateDescriptor", dnn.create_descriptor) &&
@@ -35,6 +37,13 @@ const Dnn* Open() {
 const Dnn* Dnn::Find() {
   static const Dnn* const found = Open();
   return found;
+}
+
+std::string DnnVersion() {
+  if (Dnn::Find() == nullptr) return "no cuDNN 9";
+  const size_t version = Dnn::Find()->version();
+  return "cuDNN " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) +
+         "." + std::to_string(version % 100);
 }
 
 void CheckDnn(cudnnStatus_t status, const char* what) {

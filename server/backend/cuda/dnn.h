@@ -13,6 +13,7 @@ namespace gradwire::cuda {
 // The functions that are used. nullptr where there is no libcudnn.so.9.
 struct Dnn {
   decltype(&cudnnCreate) create;
+  decltype(&cudnnGetVersion) version;
   decltype(&cudnnSetStream) set_stream;
   decltype(&cudnnGetErrorString) error_string;
   decltype(&cudnnBackendCreateDescriptor) create_descriptor;

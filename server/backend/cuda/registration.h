@@ -10,6 +10,8 @@ namespace gradwire::cuda {
 void InstallKernels();
 // "cuBLASLt 13.0.0", and for how many kinds of products it had no algorithm, if for any.
 std::string BlasVersion();
+// "cuDNN 9.19.0", or that there is none.
+std::string DnnVersion();
 
 }  // namespace gradwire::cuda
 

@@ -142,7 +142,7 @@ class Runtime final : public Driver {
     cudaRuntimeGetVersion(&runtime);
     return {properties_.name,
             "CUDA " + Dotted(runtime / 1000, runtime % 1000 / 10) + ", " + BlasVersion() + ", " +
-                NvrtcVersion(),
+                DnnVersion() + ", " + NvrtcVersion(),
             Dotted(properties_.major, properties_.minor),
             static_cast<int64_t>(properties_.totalGlobalMem)};
   }
