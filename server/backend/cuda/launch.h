@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <type_traits>
+#include <typeinfo>
 
 #include "backend/backend.h"
 
@@ -115,16 +116,51 @@ void ForRows(Stream& stream, int64_t rows, int64_t work, const F& f) {
 // The tests' driver runs it in queue order. REQUIRES: a stream of that driver.
 void RunInQueue(Stream& stream, std::function<void()> work);
 
+// The tests' threads of a block: as few as two warps can be of.
+inline constexpr int kWarp = 2;
+inline constexpr int kTeam = 4;
+
+// Where they meet. All of them say the same; the tests' device sees to that.
+struct Meeting {
+  virtual ~Meeting() = default;
+  virtual void Wait(int rank, const char* what) = 0;
+
+  static constexpr size_t kMostBytes = 64;
+  alignas(16) unsigned char memory[kTeam][kMostBytes];
+};
+
 class Team {
  public:
-  int64_t rank() const { return 0; }
-  int64_t size() const { return 1; }
+  Team(int rank, Meeting& meeting) : rank_(rank), meeting_(meeting) {}
+  int64_t rank() const { return rank_; }
+  int64_t size() const { return kTeam; }
   template <class Acc, class Merge>
-  Acc Combine(Acc mine, Merge) const {
-    return mine;
+  Acc Combine(Acc mine, Merge merge) const {
+    static_assert(sizeof(Acc) <= Meeting::kMostBytes);
+    const char* const what = typeid(Merge).name();
+    const auto at = [this](int i) { return reinterpret_cast<Acc*>(meeting_.memory[i]); };
+    for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+      *at(rank_) = mine;
+      meeting_.Wait(rank_, what);
+      mine = merge(mine, *at(rank_ ^ distance));
+      meeting_.Wait(rank_, what);
+    }
+    if (rank_ % kWarp == 0) *at(rank_ / kWarp) = mine;
+    meeting_.Wait(rank_, what);
+    Acc all = *at(0);
+    for (int warp = 1; warp < kTeam / kWarp; ++warp) all = merge(all, *at(warp));
+    meeting_.Wait(rank_, what);
+    return all;
   }
-  void Sync() const {}
+  void Sync() const { meeting_.Wait(rank_, "Sync"); }
+
+ private:
+  const int rank_;
+  Meeting& meeting_;
 };
+
+// By a team of the tests' device: each thread of it runs it.
+void RunTeam(const std::function<void(const Team&)>& run);
 
 template <class T>
 void AddAtomically(T* to, T x) {
@@ -141,7 +177,9 @@ void ForEach(Stream& stream, int64_t n, const F& f) {
 template <class F>
 void ForRows(Stream& stream, int64_t rows, int64_t, const F& f) {
   RunInQueue(stream, [rows, f] {
-    for (int64_t row = 0; row < rows; ++row) f(Team(), row);
+    RunTeam([&](const Team& team) {
+      for (int64_t row = 0; row < rows; ++row) f(team, row);
+    });
   });
 }
 
