@@ -105,6 +105,35 @@ TEST_F(CudaSessionTest, ProductsOfHalvesNeedNoCasts) {
   }
 }
 
+// However long a sequence is, a step of it is a few launches.
+TEST_F(CudaSessionTest, AStepOfARecurrentOperatorIsAProductAndAKernel) {
+  const auto launches = [&](const std::string& op, int64_t length, int gates, bool linear) {
+    const int64_t hidden = 3;
+    const int64_t batch = 2;
+    const auto ones = [&](const Dims& dims) {
+      const auto count = static_cast<size_t>(NumElements(dims));
+      return bench_.Make(dims, std::vector<double>(count, 0.25), DType::kFloat32);
+    };
+    Values inputs = {ones({length, batch, gates * hidden}), ones({gates * hidden, hidden}),
+                     ones({batch, hidden})};
+    if (op == "gradwire::Lstm") inputs.push_back(inputs[2]);
+    Attributes attributes;
+    if (linear) attributes.Set("linear_before_reset", int64_t{1});
+    const Value y = ApplyAll(op, inputs, attributes, 1)[0];
+    EXPECT_EQ("gradwire::" + std::string(y.node()->op().name), op);
+    bench_.stream().Synchronize();
+    bench_.Run({y});
+    return static_cast<int64_t>(gpu_.driver().waiting());
+  };
+  const auto per_step = [&](const std::string& op, int gates, bool linear = false) {
+    return (launches(op, 9, gates, linear) - launches(op, 4, gates, linear)) / 5;
+  };
+  EXPECT_EQ(per_step("gradwire::Rnn", 1), 2);
+  EXPECT_EQ(per_step("gradwire::Lstm", 4), 2);
+  EXPECT_EQ(per_step("gradwire::Gru", 3, /*linear=*/true), 2);
+  EXPECT_EQ(per_step("gradwire::Gru", 3), 4);
+}
+
 TEST_F(CudaSessionTest, SumsOfHalvesAreHalvesWhereTheSessionAllowsIt) {
   bench_.stream().set_math_mode({.half_sums = true});
   const Value ones = bench_.Make({1, 600}, std::vector<double>(600, 1), DType::kBfloat16);

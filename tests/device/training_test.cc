@@ -60,6 +60,12 @@ class Trainee {
   }
   // How many steps were not traced.
   int repeated() const { return repeated_; }
+  // How many were launches of recorded work.
+  int64_t replayed() {
+    const CachedCommandPtr command = session_.commands().Find("train");
+    return command == nullptr || command->replay == nullptr ? 0 : command->replay->replayed();
+  }
+  bool records() { return session_.stream().can_capture(); }
   // All of the session's, on the host: parameters, the optimizer's state, the last loss.
   std::map<std::string, Tensor> Arrays() {
     std::map<std::string, Tensor> arrays;
@@ -155,6 +161,7 @@ TEST_P(DeviceTrainingTest, GivesTheCpusNumbers) {
     reference.Train();
     trainee.Train();
     EXPECT_EQ(trainee.repeated(), GetParam() > 0 ? kSteps - 2 : 0);
+    EXPECT_EQ(trainee.replayed() > 2, GetParam() > 0 && trainee.records());
     ExpectSameArrays(trainee, reference, tolerance);
   }
 }
