@@ -79,7 +79,7 @@ cuda-bundle: TARGETS = gradwire_op_tests gradwire-server
 cuda-bundle: build cuda stubs  ## pack what test-cuda and bench-cuda need on a machine with a GPU
 	@scripts/cuda_bundle.sh
 
-test-cuda:  ## operators on the first GPU; needs no package, but what cuda-bundle packed
+test-cuda:  ## operators, sessions and plans on the first GPU; needs no package, but what cuda-bundle packed
 	@scripts/test_cuda.sh
 
 bench-cuda:  ## speed on the first GPU against PyTorch there; needs what cuda-bundle packed (BENCH_FLAGS=...)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Packs what scripts/test_cuda.sh and bench_cuda.sh run on a machine with a GPU and nothing of ours: the operators'
-# tests, the server, the CUDA library, the shared libraries that they need but for the C library and CUDA's, and the
+# Packs what scripts/test_cuda.sh and bench_cuda.sh run on a machine with a GPU and nothing of ours: the tests of operators
+# and sessions, the server, the CUDA library, the shared libraries that they need but for the C library and CUDA's, and the
 # Python client with its stubs.
 # Usage: scripts/cuda_bundle.sh; writes build/cuda-check.tar.xz
 set -eu

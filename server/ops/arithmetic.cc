@@ -3,6 +3,7 @@
 #include "graph/formula.h"
 #include "ops/elementwise.h"
 #include "ops/functors.h"
+#include "ops/ternary_functors.h"
 
 namespace gradwire {
 namespace {
@@ -38,14 +39,14 @@ void MulAddRun(const LoopCall& call) {
   const auto [sx, ss, st] = call.steps;
   if (sx == 1 && ss == 1 && st == 1) {
 #pragma omp simd
-    for (int64_t i = 0; i < call.count; ++i) y[i] = x[i] * s[i] + t[i];
+    for (int64_t i = 0; i < call.count; ++i) y[i] = fn::MulAdd()(x[i], s[i], t[i]);
   } else if (sx == 1 && ss == 0 && st == 0) {
     const T scale = *s;
     const T shift = *t;
 #pragma omp simd
-    for (int64_t i = 0; i < call.count; ++i) y[i] = x[i] * scale + shift;
+    for (int64_t i = 0; i < call.count; ++i) y[i] = fn::MulAdd()(x[i], scale, shift);
   } else {
-    for (int64_t i = 0; i < call.count; ++i) y[i] = x[i * sx] * s[i * ss] + t[i * st];
+    for (int64_t i = 0; i < call.count; ++i) y[i] = fn::MulAdd()(x[i * sx], s[i * ss], t[i * st]);
   }
 }
 

@@ -25,12 +25,14 @@ struct Dot {
     const int64_t column = i % p.n;
     const int64_t row = i / p.n % p.m;
     const int64_t matrix = i / p.n / p.m;
-    const T* a = static_cast<const T*>(p.a) + matrix * p.a_step + row * (p.transpose_a ? 1 : p.k);
+    const int64_t a_row = p.a_row != 0 ? p.a_row : p.transpose_a ? p.m : p.k;
+    const int64_t c_row = p.c_row != 0 ? p.c_row : p.n;
+    const T* a = static_cast<const T*>(p.a) + matrix * p.a_step + row * (p.transpose_a ? 1 : a_row);
     const T* b =
         static_cast<const T*>(p.b) + matrix * p.b_step + column * (p.transpose_b ? p.k : 1);
-    const int64_t next_a = p.transpose_a ? p.m : 1;
+    const int64_t next_a = p.transpose_a ? a_row : 1;
     const int64_t next_b = p.transpose_b ? 1 : p.n;
-    T* const c = static_cast<T*>(p.c) + matrix * p.c_step + row * p.n + column;
+    T* const c = static_cast<T*>(p.c) + matrix * p.c_step + row * c_row + column;
     using Sum = std::conditional_t<std::is_integral_v<T>, fn::Wrapping<T>, double>;
     Sum sum = p.bias != nullptr ? Sum(static_cast<const T*>(p.bias)[column]) : Sum(0);
     if (p.accumulate) sum += Sum(*c);

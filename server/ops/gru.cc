@@ -5,10 +5,8 @@
 
 #include "core/widest.h"
 #include "graph/flops.h"
-#include "ops/binary_functors.h"
 #include "ops/product.h"
 #include "ops/time_steps.h"
-#include "ops/unary_functors.h"
 
 namespace gradwire {
 namespace {
@@ -59,34 +57,23 @@ struct Products {
   }
 };
 
-// `saved` holds h R' where z and r go, and linearly where m goes; these it becomes.
 template <class T>
-void GatesRow(int64_t n, bool linear, const T* fed, const T* bias, const T* h, T* saved) {
+void GatesRow(const GruCell<T>& row, bool linear) {
 #pragma omp simd
-  for (int64_t i = 0; i < 2 * n; ++i) saved[i] = fn::Sigmoid()(fed[i] + saved[i]);
-  T* const m = saved + 2 * n;
+  for (int64_t i = 0; i < 2 * row.n; ++i) row.Gate(i);
   if (linear) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) m[i] += bias[i];
+    for (int64_t i = 0; i < row.n; ++i) row.LinearMemory(i);
   } else {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) m[i] = saved[n + i] * h[i];
+    for (int64_t i = 0; i < row.n; ++i) row.Memory(i);
   }
 }
 
-// `saved` holds m R' where g goes, but for linearly.
 template <class T>
-void CandidateRow(int64_t n, bool linear, const T* fed, const T* h, T* saved, T* y) {
-  if (linear) {
+void OutputRow(const GruCell<T>& row) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) saved[3 * n + i] = saved[n + i] * saved[2 * n + i];
-  }
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const T g = math::Tanh(fed[2 * n + i] + saved[3 * n + i]);
-    saved[3 * n + i] = g;
-    y[i] = g + saved[i] * (h[i] - g);
-  }
+  for (int64_t i = 0; i < row.n; ++i) row.Output(i);
 }
 
 template <class T>
@@ -98,25 +85,21 @@ void GruCpu(KernelContext& k) {
   const RowsOrZeros<T> bias(k, 3, n);
   T *y = k.out<T>(0), *saved = k.out<T>(1);
   const auto r = Products<T>::Transposed(k.stream(), k.in<T>(1), n);
-  steps.ForRows(3, [&](int64_t begin, int64_t end) {
+  ForRowsOf(steps, 3, [&](int64_t begin, int64_t end) {
     const int64_t rows = end - begin;
     for (int64_t step = 0; step < steps.length; ++step) {
       const int64_t first = steps.Time(step) * steps.batch + begin;
       const T* const h = steps.Before<T>(step, y, h_initial) + begin * n;
       T* const kept = saved + first * 4 * n;
+      const GruCell<T> cell{n, fed + first * 3 * n, bias.From(0).first, h, kept, y + first * n};
       r.gates.Multiply(h, n, rows, kept, 4 * n, false);
       if (linear) r.candidate.Multiply(h, n, rows, kept + 2 * n, 4 * n, false);
       RunWidest([&] {
-        for (int64_t b = 0; b < rows; ++b) {
-          GatesRow(n, linear, fed + (first + b) * 3 * n, bias[0], h + b * n, kept + b * 4 * n);
-        }
+        for (int64_t b = 0; b < rows; ++b) GatesRow(cell.Row(b), linear);
       });
       if (!linear) r.candidate.Multiply(kept + 2 * n, 4 * n, rows, kept + 3 * n, 4 * n, false);
       RunWidest([&] {
-        for (int64_t b = 0; b < rows; ++b) {
-          CandidateRow(n, linear, fed + (first + b) * 3 * n, h + b * n, kept + b * 4 * n,
-                       y + (first + b) * n);
-        }
+        for (int64_t b = 0; b < rows; ++b) OutputRow(cell.Row(b));
       });
     }
   });
@@ -160,7 +143,7 @@ Values GruVjp(const VjpCall& call) {
   const int64_t n = steps.hidden;
   const bool linear = IsLinear(call.attributes());
   if (call.needs(1)) {
-    const Value of_states = steps.ProductGrad(all[0], call.output(0), call.input(2));
+    const Value of_states = ProductGrad(steps, all[0], call.output(0), call.input(2));
     const auto rows = [&](const Value& x) {
       return Reshape(x, {steps.length * steps.batch, x.dims()[2]});
     };
@@ -168,7 +151,7 @@ Values GruVjp(const VjpCall& call) {
       return rows(Slice(x, {from * n}, {(from + 1) * n}, {2}, {1}));
     };
     const Value of_candidate =
-        linear ? steps.ProductGrad(all[1], call.output(0), call.input(2))
+        linear ? ProductGrad(steps, all[1], call.output(0), call.input(2))
                : MatMul(columns(all[0], 2), columns(call.output(1), 2), /*transpose_a=*/true);
     gradients[1] = Concat({Slice(of_states, {0}, {2 * n}, {0}, {1}), of_candidate}, 0);
   }
@@ -200,43 +183,21 @@ Specs InferGruGrad(const OpCall& call) {
           SpecsOf(call)));
 }
 
-// One row of a step.
+// From y to where the first product is.
 template <class T>
-struct RowGrad {
-  const T *saved, *h, *dy, *dsaved;
-  T *dfed, *dm, *dh_sum;
+void OutputGradRow(const GruGradCell<T>& row, bool linear) {
+#pragma omp simd
+  for (int64_t i = 0; i < row.n; ++i) row.ThroughOutput(i);
+  if (!linear) return;
+#pragma omp simd
+  for (int64_t i = 0; i < row.n; ++i) row.ThroughReset(i);
+}
 
-  // Of y: the gradients of z and of g's argument, and what goes past both to h.
-  void ThroughOutput(int64_t n) const {
+template <class T>
+void MemoryGradRow(const GruGradCell<T>& row) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const T z = saved[i], g = saved[3 * n + i];
-      const T dh = dh_sum[i] + dy[i];
-      dfed[i] = fn::SigmoidGrad()(dh * (h[i] - g) + dsaved[i], z);
-      dfed[2 * n + i] = fn::TanhGrad()(dh * (1 - z) + dsaved[3 * n + i], g);
-      dh_sum[i] = dh * z;
-    }
-  }
-  // Of g's argument, which is linear in m: the gradients of m and of r.
-  void ThroughReset(int64_t n) const {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const T r = saved[n + i], dq = dfed[2 * n + i];
-      dm[i] = dq * r + dsaved[2 * n + i];
-      dfed[n + i] = fn::SigmoidGrad()(dq * saved[2 * n + i] + dsaved[n + i], r);
-    }
-  }
-  // Of m, which is r h: `dm` holds what came through the product.
-  void ThroughMemory(int64_t n) const {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const T r = saved[n + i];
-      dm[i] += dsaved[2 * n + i];
-      dfed[n + i] = fn::SigmoidGrad()(dm[i] * h[i] + dsaved[n + i], r);
-      dh_sum[i] += dm[i] * r;
-    }
-  }
-};
+  for (int64_t i = 0; i < row.n; ++i) row.ThroughMemory(i);
+}
 
 template <class T>
 void GruGradCpu(KernelContext& k) {
@@ -248,30 +209,26 @@ void GruGradCpu(KernelContext& k) {
   T *dfed = k.out<T>(0), *dm = k.out<T>(1), *dh_sum = k.out<T>(2);
   std::fill_n(dh_sum, steps.StateSize(), T{0});
   const auto r = Products<T>::Plain(k.stream(), k.in<T>(3), n);
-  steps.ForRows(3, [&](int64_t begin, int64_t end) {
+  ForRowsOf(steps, 3, [&](int64_t begin, int64_t end) {
     for (int64_t step = steps.length; step-- > 0;) {
-      const int64_t first = steps.Time(step) * steps.batch;
-      const T* const h = steps.Before<T>(step, y, h_initial);
-      const auto for_rows = [&](auto part) {
-        for (int64_t b = begin; b < end; ++b) {
-          const int64_t row = first + b;
-          const RowGrad<T> grad{saved + row * 4 * n, h + b * n,    dy[row],       dsaved[row],
-                                dfed + row * 3 * n,  dm + row * n, dh_sum + b * n};
-          (grad.*part)(n);
-        }
-      };
-      T* const sum = dh_sum + begin * n;
-      T* const dsums = dfed + (first + begin) * 3 * n;
-      T* const dmemory = dm + (first + begin) * n;
-      for_rows(&RowGrad<T>::ThroughOutput);
+      const int64_t first = steps.Time(step) * steps.batch + begin;
+      const int64_t rows = end - begin;
+      const GruGradCell<T> cell{.n = n,
+                                .saved = saved + first * 4 * n,
+                                .h = steps.Before<T>(step, y, h_initial) + begin * n,
+                                .dy = dy.From(first),
+                                .dsaved = dsaved.From(first),
+                                .dfed = dfed + first * 3 * n,
+                                .dm = dm + first * n,
+                                .dh_sum = dh_sum + begin * n};
+      for (int64_t b = 0; b < rows; ++b) OutputGradRow(cell.Row(b), linear);
       if (linear) {
-        for_rows(&RowGrad<T>::ThroughReset);
-        r.candidate.Multiply(dmemory, n, end - begin, sum, n, true);
+        r.candidate.Multiply(cell.dm, n, rows, cell.dh_sum, n, true);
       } else {
-        r.candidate.Multiply(dsums + 2 * n, 3 * n, end - begin, dmemory, n, false);
-        for_rows(&RowGrad<T>::ThroughMemory);
+        r.candidate.Multiply(cell.dfed + 2 * n, 3 * n, rows, cell.dm, n, false);
+        for (int64_t b = 0; b < rows; ++b) MemoryGradRow(cell.Row(b));
       }
-      r.gates.Multiply(dsums, 3 * n, end - begin, sum, n, true);
+      r.gates.Multiply(cell.dfed, 3 * n, rows, cell.dh_sum, n, true);
     }
   });
 }

@@ -5,10 +5,8 @@
 
 #include "core/widest.h"
 #include "graph/flops.h"
-#include "ops/binary_functors.h"
 #include "ops/product.h"
 #include "ops/time_steps.h"
-#include "ops/unary_functors.h"
 
 namespace gradwire {
 namespace {
@@ -37,19 +35,14 @@ Specs InferLstm(const OpCall& call) {
           SpecsOf(call)));
 }
 
-// `gates` holds h R' and becomes the gates.
 template <class T>
-void ForwardRow(int64_t n, const T* fed, const T* c_before, T* gates, T* c, T* y) {
+void ForwardRow(const LstmCell<T>& row) {
 #pragma omp simd
-  for (int64_t i = 0; i < 3 * n; ++i) gates[i] = fn::Sigmoid()(fed[i] + gates[i]);
+  for (int64_t i = 0; i < 3 * row.n; ++i) row.Gate(i);
 #pragma omp simd
-  for (int64_t i = 3 * n; i < 4 * n; ++i) gates[i] = math::Tanh(fed[i] + gates[i]);
+  for (int64_t i = 0; i < row.n; ++i) row.Candidate(i);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const T cell = gates[2 * n + i] * c_before[i] + gates[i] * gates[3 * n + i];
-    c[i] = cell;
-    y[i] = gates[n + i] * math::Tanh(cell);
-  }
+  for (int64_t i = 0; i < row.n; ++i) row.State(i);
 }
 
 template <class T>
@@ -59,17 +52,15 @@ void LstmCpu(KernelContext& k) {
   const T *fed = k.in<T>(0), *h_initial = k.in<T>(2), *c_initial = k.in<T>(3);
   T *y = k.out<T>(0), *c = k.out<T>(1), *gates = k.out<T>(2);
   const PackedMatrix<T> r(k.stream(), {k.in<T>(1), 1, n}, n, 4 * n);
-  steps.ForRows(4, [&](int64_t begin, int64_t end) {
+  ForRowsOf(steps, 4, [&](int64_t begin, int64_t end) {
     for (int64_t step = 0; step < steps.length; ++step) {
-      const int64_t first = steps.Time(step) * steps.batch;
+      const int64_t at = (steps.Time(step) * steps.batch + begin) * n;
       const T* h_before = steps.Before<T>(step, y, h_initial) + begin * n;
-      const T* c_before = steps.Before<T>(step, c, c_initial);
-      r.Multiply(h_before, n, end - begin, gates + (first + begin) * 4 * n, 4 * n, false);
+      const T* c_before = steps.Before<T>(step, c, c_initial) + begin * n;
+      r.Multiply(h_before, n, end - begin, gates + 4 * at, 4 * n, false);
+      const LstmCell<T> cell{n, fed + 4 * at, c_before, gates + 4 * at, c + at, y + at};
       RunWidest([&] {
-        for (int64_t b = begin; b < end; ++b) {
-          const int64_t at = (first + b) * n;
-          ForwardRow(n, fed + 4 * at, c_before + b * n, gates + 4 * at, c + at, y + at);
-        }
+        for (int64_t b = 0; b < end - begin; ++b) ForwardRow(cell.Row(b));
       });
     }
   });
@@ -101,7 +92,7 @@ Values LstmVjp(const VjpCall& call) {
   Values gradients = {all[0], Value(), all[1], all[2]};
   if (call.needs(1)) {
     const TimeSteps steps(call.output_spec(0).dims, call.attributes());
-    gradients[1] = steps.ProductGrad(all[0], call.output(0), call.input(2));
+    gradients[1] = ProductGrad(steps, all[0], call.output(0), call.input(2));
   }
   return gradients;
 }
@@ -131,27 +122,11 @@ Specs InferLstmGrad(const OpCall& call) {
           SpecsOf(call)));
 }
 
-// One row of a step.
 template <class T>
-struct RowGrad {
-  const T *gates, *c, *c_before, *dy, *dc, *dgates;
-  T *dfed, *dh_sum, *dc_sum;  // the sums: of what came so far; dc_sum becomes that of c_before
-
-  void Run(int64_t n) const {
+void BackwardRow(const LstmGradCell<T>& row) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const T in = gates[i], out = gates[n + i], forget = gates[2 * n + i], g = gates[3 * n + i];
-      const T tanh_c = math::Tanh(c[i]);
-      const T dh = dh_sum[i] + dy[i];
-      const T dcell = fn::TanhGrad()(dh * out, tanh_c) + dc_sum[i] + dc[i];
-      dfed[i] = fn::SigmoidGrad()(dcell * g + dgates[i], in);
-      dfed[n + i] = fn::SigmoidGrad()(dh * tanh_c + dgates[n + i], out);
-      dfed[2 * n + i] = fn::SigmoidGrad()(dcell * c_before[i] + dgates[2 * n + i], forget);
-      dfed[3 * n + i] = fn::TanhGrad()(dcell * in + dgates[3 * n + i], g);
-      dc_sum[i] = dcell * forget;
-    }
-  }
-};
+  for (int64_t i = 0; i < row.n; ++i) row.Run(i);
+}
 
 template <class T>
 void LstmGradCpu(KernelContext& k) {
@@ -163,26 +138,23 @@ void LstmGradCpu(KernelContext& k) {
   std::fill_n(dh_sum, steps.StateSize(), T{0});
   std::fill_n(dc_sum, steps.StateSize(), T{0});
   const PackedMatrix<T> r(k.stream(), {k.in<T>(3), n, 1}, 4 * n, n);
-  steps.ForRows(4, [&](int64_t begin, int64_t end) {
+  ForRowsOf(steps, 4, [&](int64_t begin, int64_t end) {
     for (int64_t step = steps.length; step-- > 0;) {
-      const int64_t first = steps.Time(step) * steps.batch;
-      const T* c_before = steps.Before<T>(step, c, c_initial);
+      const int64_t first = steps.Time(step) * steps.batch + begin;
+      const LstmGradCell<T> cell{.n = n,
+                                 .gates = gates + first * 4 * n,
+                                 .c = c + first * n,
+                                 .c_before = steps.Before<T>(step, c, c_initial) + begin * n,
+                                 .dy = dy.From(first),
+                                 .dc = dc.From(first),
+                                 .dgates = dgates.From(first),
+                                 .dfed = dfed + first * 4 * n,
+                                 .dh_sum = dh_sum + begin * n,
+                                 .dc_sum = dc_sum + begin * n};
       RunWidest([&] {
-        for (int64_t b = begin; b < end; ++b) {
-          const int64_t row = first + b;
-          RowGrad<T>{.gates = gates + row * 4 * n,
-                     .c = c + row * n,
-                     .c_before = c_before + b * n,
-                     .dy = dy[row],
-                     .dc = dc[row],
-                     .dgates = dgates[row],
-                     .dfed = dfed + row * 4 * n,
-                     .dh_sum = dh_sum + b * n,
-                     .dc_sum = dc_sum + b * n}
-              .Run(n);
-        }
+        for (int64_t b = 0; b < end - begin; ++b) BackwardRow(cell.Row(b));
       });
-      r.Multiply(dfed + (first + begin) * 4 * n, 4 * n, end - begin, dh_sum + begin * n, n, false);
+      r.Multiply(cell.dfed, 4 * n, end - begin, cell.dh_sum, n, false);
     }
   });
 }

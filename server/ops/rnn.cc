@@ -4,10 +4,8 @@
 
 #include "core/widest.h"
 #include "graph/flops.h"
-#include "ops/binary_functors.h"
 #include "ops/product.h"
 #include "ops/time_steps.h"
-#include "ops/unary_functors.h"
 
 namespace gradwire {
 namespace {
@@ -30,20 +28,21 @@ Specs InferRnn(const OpCall& call) {
 }
 
 template <class T, class Activation>
-void RnnCpu(KernelContext& k, Activation act) {
+void RnnCpu(KernelContext& k) {
   const TimeSteps steps(k.output(0).dims(), k.attributes());
   const int64_t n = steps.hidden;
   const T *fed = k.in<T>(0), *initial = k.in<T>(2);
   T* y = k.out<T>(0);
   const PackedMatrix<T> r(k.stream(), {k.in<T>(1), 1, n}, n, n);
-  steps.ForRows(1, [&](int64_t begin, int64_t end) {
+  ForRowsOf(steps, 1, [&](int64_t begin, int64_t end) {
     for (int64_t step = 0; step < steps.length; ++step) {
       const int64_t first = (steps.Time(step) * steps.batch + begin) * n;
       const T* const h = steps.Before<T>(step, y, initial) + begin * n;
       r.Multiply(h, n, end - begin, y + first, n, false);
+      const RnnCell<T, Activation> cell{fed + first, y + first};
       RunWidest([&] {
 #pragma omp simd
-        for (int64_t i = first; i < first + (end - begin) * n; ++i) y[i] = act(fed[i] + y[i]);
+        for (int64_t i = 0; i < (end - begin) * n; ++i) cell(i);
       });
     }
   });
@@ -69,7 +68,7 @@ Values RnnVjp(const VjpCall& call) {
   Values gradients = {all[0], Value(), all[1]};
   if (call.needs(1)) {
     const TimeSteps steps(call.output_spec(0).dims, call.attributes());
-    gradients[1] = steps.ProductGrad(all[0], call.output(0), call.input(2));
+    gradients[1] = ProductGrad(steps, all[0], call.output(0), call.input(2));
   }
   return gradients;
 }
@@ -89,21 +88,20 @@ Specs InferRnnGrad(const OpCall& call) {
 }
 
 template <class T, class ActivationGrad>
-void RnnGradCpu(KernelContext& k, ActivationGrad grad) {
+void RnnGradCpu(KernelContext& k) {
   const TimeSteps steps(k.input(0).dims(), k.attributes());
   const int64_t n = steps.hidden;
   const T *y = k.in<T>(0), *dy = k.in<T>(2);
   T *dfed = k.out<T>(0), *dh_sum = k.out<T>(1);
   std::fill_n(dh_sum, steps.StateSize(), T{0});
   const PackedMatrix<T> r(k.stream(), {k.in<T>(1), n, 1}, n, n);
-  steps.ForRows(1, [&](int64_t begin, int64_t end) {
+  ForRowsOf(steps, 1, [&](int64_t begin, int64_t end) {
     T* const sums = dh_sum + begin * n;
     for (int64_t step = steps.length; step-- > 0;) {
       const int64_t first = (steps.Time(step) * steps.batch + begin) * n;
+      const RnnGradCell<T, ActivationGrad> cell{y + first, dy + first, sums, dfed + first};
 #pragma omp simd
-      for (int64_t i = 0; i < (end - begin) * n; ++i) {
-        dfed[first + i] = grad(sums[i] + dy[first + i], y[first + i]);
-      }
+      for (int64_t i = 0; i < (end - begin) * n; ++i) cell(i);
       r.Multiply(dfed + first, n, end - begin, sums, n, false);
     }
   });
@@ -127,12 +125,12 @@ Values DecomposeRnnGrad(const OpCall& call) {
 
 void DispatchRnn(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    IsRelu(k.attributes()) ? RnnCpu<T>(k, fn::Relu()) : RnnCpu<T>(k, fn::Tanh());
+    IsRelu(k.attributes()) ? RnnCpu<T, fn::Relu>(k) : RnnCpu<T, fn::Tanh>(k);
   });
 }
 void DispatchRnnGrad(KernelContext& k) {
   Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    IsRelu(k.attributes()) ? RnnGradCpu<T>(k, fn::ReluGrad()) : RnnGradCpu<T>(k, fn::TanhGrad());
+    IsRelu(k.attributes()) ? RnnGradCpu<T, fn::ReluGrad>(k) : RnnGradCpu<T, fn::TanhGrad>(k);
   });
 }
 

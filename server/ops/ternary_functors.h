@@ -40,6 +40,13 @@ struct Choose {
   }
 };
 
+struct MulAdd {
+  template <class T>
+  GRADWIRE_FN T operator()(T x, T scale, T shift) const {
+    return x * scale + shift;
+  }
+};
+
 }  // namespace gradwire::fn
 
 #endif  // GRADWIRE_OPS_TERNARY_FUNCTORS_H_

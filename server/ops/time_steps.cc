@@ -2,16 +2,17 @@
 
 namespace gradwire {
 
-Value TimeSteps::ProductGrad(const Value& dproducts, const Value& states,
-                             const Value& initial) const {
+Value ProductGrad(const TimeSteps& steps, const Value& dproducts, const Value& states,
+                  const Value& initial) {
   const int64_t r_rows = dproducts.dims()[2];
-  if (length == 0) return Full({r_rows, hidden}, 0, states.dtype());
-  const int64_t first = reverse ? 1 : 0;
+  if (steps.length == 0) return Full({r_rows, steps.hidden}, 0, states.dtype());
+  const int64_t first = steps.reverse ? 1 : 0;
   const Value first_step = Unsqueeze(initial, {0});
-  const Value others = Slice(states, {first}, {first + length - 1}, {0}, {1});
-  const Value before = Concat(reverse ? Values{others, first_step} : Values{first_step, others}, 0);
-  const int64_t rows = length * batch;
-  return MatMul(Reshape(dproducts, {rows, r_rows}), Reshape(before, {rows, hidden}),
+  const Value others = Slice(states, {first}, {first + steps.length - 1}, {0}, {1});
+  const Value before =
+      Concat(steps.reverse ? Values{others, first_step} : Values{first_step, others}, 0);
+  const int64_t rows = steps.length * steps.batch;
+  return MatMul(Reshape(dproducts, {rows, r_rows}), Reshape(before, {rows, steps.hidden}),
                 /*transpose_a=*/true);
 }
 

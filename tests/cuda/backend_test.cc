@@ -31,20 +31,6 @@ std::vector<char> Numbered(size_t bytes) {
   return data;
 }
 
-TEST(CudaStreamTest, CopiesGoThereAndBack) {
-  FakeGpu gpu;
-  const auto stream = gpu.backend().NewStream(NoLimit());
-  // Of no staging slot, of a small one, of a large one, of several and a bit.
-  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{5000}, 3 * kMiB + 17}) {
-    const std::vector<char> sent = Numbered(bytes);
-    const BufferPtr buffer = stream->Allocate(bytes);
-    stream->Upload(sent.data(), *buffer, bytes);
-    std::vector<char> back(bytes);
-    stream->Download(*buffer, back.data(), bytes);
-    EXPECT_EQ(back, sent) << bytes;
-  }
-}
-
 TEST(CudaStreamTest, AnUploadDoesNotWaitAndTheSourceMayBeReusedAtOnce) {
   FakeGpu gpu;
   const auto stream = gpu.backend().NewStream(NoLimit());
@@ -58,21 +44,6 @@ TEST(CudaStreamTest, AnUploadDoesNotWaitAndTheSourceMayBeReusedAtOnce) {
   std::vector<char> back(sent.size());
   stream->Download(*buffer, back.data(), back.size());
   EXPECT_EQ(back, sent);
-}
-
-TEST(CudaStreamTest, MoreUploadsThanThereAreSlotsKeepTheirBytes) {
-  FakeGpu gpu;
-  const auto stream = gpu.backend().NewStream(NoLimit());
-  std::vector<BufferPtr> buffers;
-  for (int i = 0; i < 2000; ++i) {
-    buffers.push_back(stream->Allocate(sizeof(i)));
-    stream->Upload(&i, *buffers.back(), sizeof(i));
-  }
-  for (int i = 0; i < 2000; ++i) {
-    int back = -1;
-    stream->Download(*buffers[static_cast<size_t>(i)], &back, sizeof(back));
-    ASSERT_EQ(back, i);
-  }
 }
 
 TEST(CudaStreamTest, BoxesAreCopiedInQueueOrder) {
@@ -144,34 +115,6 @@ TEST(CudaStreamTest, AnAnnouncedArrayIsCopiedBesideWhatComesLater) {
   EXPECT_EQ(gpu.driver().waiting(), 1U);  // the later work
 }
 
-TEST(CudaStreamTest, OfALargeAnnouncedArrayThePartThatFitsIsCopiedEarly) {
-  FakeGpu gpu;
-  const auto stream = gpu.backend().NewStream(NoLimit());
-  const std::vector<char> data = Numbered(40 * kMiB + 5);
-  const BufferPtr from = stream->Allocate(data.size());
-  stream->Upload(data.data(), *from, data.size());
-  stream->Prefetch(from);
-  std::vector<char> host(data.size());
-  stream->Download(*from, host.data(), host.size());
-  EXPECT_EQ(host, data);
-}
-
-TEST(CudaStreamTest, AnnouncedArraysThatNobodyFetchesHoldNothing) {
-  FakeGpu gpu;
-  const auto stream = gpu.backend().NewStream(NoLimit());
-  for (int i = 0; i < 100; ++i) {
-    const BufferPtr from = stream->Allocate(kMiB);
-    stream->Zero(from->data(), from->bytes());
-    stream->Prefetch(from);
-  }
-  const std::vector<char> data = Numbered(40 * kMiB);
-  const BufferPtr to = stream->Allocate(data.size());
-  stream->Upload(data.data(), *to, data.size());
-  std::vector<char> host(data.size());
-  stream->Download(*to, host.data(), host.size());
-  EXPECT_EQ(host, data);
-}
-
 // An operator may write into an array that nobody else holds.
 TEST(CudaStreamTest, AnAnnouncedArrayIsHeldWhileOthersHoldIt) {
   FakeGpu gpu;
@@ -205,18 +148,6 @@ TEST(CudaStreamTest, ALimitOnTheDevicesMemoryHolds) {
   const auto stream = gpu.backend().NewStream(NoLimit());
   const BufferPtr held = stream->Allocate(kMiB);
   EXPECT_THAT(ErrorOf([&] { stream->Allocate(2 * kMiB); }), StartsWith("OUT_OF_MEMORY"));
-}
-
-TEST(CudaStreamTest, MemoryIsBookedWithTheSession) {
-  FakeGpu gpu;
-  const auto quota = std::make_shared<Quota>(3 * static_cast<int64_t>(kMiB));
-  const auto stream = gpu.backend().NewStream(quota);
-  BufferPtr buffer = stream->Allocate(2 * kMiB);
-  EXPECT_EQ(quota->used(), static_cast<int64_t>(2 * kMiB));
-  EXPECT_THAT(ErrorOf([&] { stream->Allocate(2 * kMiB); }), StartsWith("QUOTA_EXCEEDED"));
-  EXPECT_THAT(ErrorOf([&] { stream->host().Allocate(2 * kMiB); }), StartsWith("QUOTA_EXCEEDED"));
-  buffer = nullptr;
-  EXPECT_EQ(quota->used(), 0);
 }
 
 TEST(CudaStreamTest, BuffersOutliveStreamAndBackend) {

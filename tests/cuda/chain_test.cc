@@ -1,77 +1,35 @@
-// Chains of elementwise operators as generated kernels: what they compute, and that NVRTC takes
-// them.
+// Chains of elementwise operators as generated kernels: how they are made, and that NVRTC takes
+// them. What they compute is tested on every device.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <random>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "backend/cuda/nvrtc.h"
 #include "tests/cuda/fake_device.h"
+#include "tests/device/chain_bench.h"
 #include "tests/unit/error_of.h"
-#include "tests/unit/fusion_bench.h"
 
 namespace gradwire {
 namespace {
 
+using testing::ChainBench;
 using ::testing::ElementsAre;
 using testing::ErrorOf;
 using testing::FakeGpu;
 using ::testing::HasSubstr;
+using testing::kChainTypes;
 using ::testing::StartsWith;
-
-constexpr DType kAll[] = {DType::kFloat32, DType::kFloat64, DType::kInt8,  DType::kInt16,
-                          DType::kInt32,   DType::kInt64,   DType::kUint8, DType::kUint16,
-                          DType::kUint32,  DType::kUint64,  DType::kBool,  DType::kFloat16,
-                          DType::kBfloat16};
 
 struct GpuOwner {
   FakeGpu gpu;
 };
 
-class CudaChainTest : public GpuOwner, public testing::FusionBench, public ::testing::Test {
+class CudaChainTest : public GpuOwner, public ChainBench, public ::testing::Test {
  protected:
-  CudaChainTest() : FusionBench(gpu.backend()) {}
-
-  // Small numbers of any type.
-  Value Numbers(const Dims& dims, DType dtype) {
-    std::vector<double> elements(static_cast<size_t>(NumElements(dims)));
-    const bool is_signed = !kUnsignedInts.Contains(dtype) && dtype != DType::kBool;
-    std::uniform_real_distribution<double> numbers(is_signed ? -4 : 0, 5);
-    for (double& element : elements) {
-      element = numbers(random());
-      if (dtype == DType::kBool) element = element < 2 ? 0 : 1;
-      if (kInts.Contains(dtype)) element = static_cast<int>(element);
-    }
-    return bench().Make(dims, elements, dtype);
-  }
-
-  // Every operator that has a functor for elements of this type, on the same two arrays; and casts
-  // to every type.
-  std::vector<Value> EachOperatorOf(DType dtype) {
-    const Value x = Numbers({3, 37}, dtype);
-    const Value y = Numbers({3, 37}, dtype);
-    std::vector<Value> results = {Where(Numbers({3, 37}, DType::kBool), x, y)};
-    for (const DType to : kAll) {
-      if (to != dtype) results.push_back(Cast(x, to));
-    }
-    for (const OpDef* op : Registry::Global().All()) {
-      if (op->functor.type.empty() || !op->types.Contains(dtype)) continue;
-      if (op->name == "Cast" || op->name == "Where") continue;
-      named_.insert(op->name);
-      Attributes attributes;
-      if (op->name == "BitShift") attributes.Set("direction", std::string("LEFT"));
-      if (op->name == "Mod") attributes.Set("fmod", int64_t{kFloats.Contains(dtype)});
-      Values inputs = {x};
-      if (op->inputs.max == 2) inputs.push_back(y);
-      if (op->name == "Clip") inputs = {x, Value(), Numbers({}, dtype)};
-      results.push_back(Apply(*op, inputs, attributes)[0]);
-    }
-    return results;
-  }
+  CudaChainTest() : ChainBench(gpu.backend()) {}
 
   // The sources of all chains of a plan.
   static std::vector<std::string> SourcesOf(const Plan& plan) {
@@ -81,38 +39,13 @@ class CudaChainTest : public GpuOwner, public testing::FusionBench, public ::tes
     }
     return sources;
   }
-
-  std::set<std::string_view> named_{"Cast", "Where"};
 };
-
-TEST_F(CudaChainTest, EveryOperatorOfEveryTypeGivesTheSameBits) {
-  for (const DType dtype : kAll) {
-    SCOPED_TRACE(Name(dtype));
-    const Plan fused = Fused(EachOperatorOf(dtype));
-    EXPECT_LE(fused.steps.size(), 2u);  // chains are bounded
-    EXPECT_NE(fused.steps[0].chain, nullptr);
-  }
-  for (const OpDef* op : Registry::Global().All()) {
-    EXPECT_TRUE(op->functor.type.empty() || named_.contains(op->name)) << op->name;
-  }
-}
 
 // What the CPU fuses, a GPU does.
 TEST_F(CudaChainTest, EveryOperatorWithALoopHasAFunctor) {
   for (const OpDef* op : Registry::Global().All()) {
     if (op->cuda == nullptr) continue;
     EXPECT_EQ(op->loop != nullptr, !op->functor.type.empty()) << op->name;
-  }
-}
-
-TEST_F(CudaChainTest, OperandsBroadcast) {
-  const Value x = Normal({4, 5});
-  EXPECT_THAT(LinksOf({(x + Normal({5})) * Normal({4, 1}) - Normal({})}), ElementsAre(3));
-  // Rows of whole packs, and with a rest.
-  for (const int64_t last : {8, 6, 1}) {
-    const Value wide = Normal({3, 2, 5, last});
-    EXPECT_THAT(LinksOf({Tanh(wide * Normal({2, 1, last}) + Normal({3, 1, 5, 1}))}),
-                ElementsAre(3));
   }
 }
 
@@ -125,20 +58,11 @@ TEST_F(CudaChainTest, AttributesAreNotPartOfTheSource) {
   EXPECT_THAT(SourcesOf(steep(0.5)), ElementsAre(HasSubstr("fn::LeakyRelu f0;")));
 }
 
-TEST_F(CudaChainTest, EmptyArraysAndScalars) {
-  EXPECT_THAT(LinksOf({Tanh(Normal({0, 3})) * 2.0}), ElementsAre(2));
-  EXPECT_THAT(LinksOf({Tanh(Normal({})) * 2.0}), ElementsAre(2));
-}
-
-TEST_F(CudaChainTest, RandomProgramsGiveTheSameBits) {
-  for (int program = 0; program < 6; ++program) LinksOf(RandomProgram());
-}
-
 TEST_F(CudaChainTest, AResultTakesTheMemoryOfAnInputThatNobodyElseReads) {
   constexpr int64_t kLength = 1 << 16;
   const Traced traced = TraceOf({Tanh(Normal({kLength})) + 1.0});
   const Plan fused = Fuse(traced.plan, bench().stream());
-  const std::vector<std::string> expected = BytesOf(FusionBench::Run(traced, traced.plan));
+  const std::vector<std::string> expected = BytesOf(ChainBench::Run(traced, traced.plan));
   std::vector<Tensor> arrays(fused.specs.size());
   const void* memory = nullptr;
   for (const auto& [slot, number] : traced.given) {
@@ -172,9 +96,9 @@ TEST_F(CudaChainTest, NvrtcCompilesThem) {
     const Plan fused = Fuse(TraceOf(results).plan, bench().stream());
     for (const std::string& source : SourcesOf(fused)) sources.push_back(source);
   };
-  for (const DType dtype : kAll) note(EachOperatorOf(dtype));
+  for (const DType dtype : kChainTypes) note(EachOperatorOf(dtype));
   note({Tanh(Normal({3, 2, 5, 8}) * Normal({2, 1, 8}) + Normal({3, 1, 5, 1}))});
-  EXPECT_GT(sources.size(), std::size(kAll));
+  EXPECT_GT(sources.size(), std::size(kChainTypes));
   for (const std::string& source : sources) {
     std::string cubin;
     EXPECT_EQ(ErrorOf([&] { cubin = cuda::CompileToCubin(source, "9.0"); }), "no error") << source;

@@ -15,4 +15,11 @@ Backend& DeviceUnderTest() {
   return gpu.backend();
 }
 
+Backend& SecondDevice() {
+  static FakeGpu gpu(size_t{1} << 30, SIZE_MAX, 1);
+  return gpu.backend();
+}
+
+PlanTolerance ToleranceOfPlans() { return {}; }
+
 }  // namespace gradwire::testing

@@ -43,6 +43,7 @@ FakeDriver::FakeDriver(size_t memory_bytes)
       arena_(mmap(nullptr, arena_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
                   0)) {
   if (arena_ == MAP_FAILED) throw Error(reason::kInternal, "no addresses for the tests' device");
+  madvise(arena_, arena_bytes_, MADV_HUGEPAGE);  // the fewer pages, the sooner they are protected
 }
 
 FakeDriver::~FakeDriver() {
@@ -99,6 +100,7 @@ void FakeDriver::Free(void* memory) noexcept {
   const auto found = blocks_.find(memory);
   if (found == blocks_.end()) std::abort();
   allocated_ -= found->second;
+  madvise(memory, Pages(found->second), MADV_DONTNEED);  // to protect what is there takes time
   unused_[Pages(found->second)].push_back(memory);
   blocks_.erase(found);
 }
@@ -288,17 +290,19 @@ T Finished(Whole<T> sum, Epilogue epilogue) {
 // Factors are rounded by `factor`, sums are kept as Sum.
 template <class T, class Sum, class Factor>
 void MultiplyLoops(const MatrixProduct& p, const Factor& factor) {
+  const int64_t a_row = p.a_row != 0 ? p.a_row : p.transpose_a ? p.m : p.k;
+  const int64_t c_row = p.c_row != 0 ? p.c_row : p.n;
   for (int64_t i = 0; i < p.count * p.m * p.n; ++i) {
     const int64_t batch = i / (p.m * p.n);
     const int64_t row = i / p.n % p.m;
     const int64_t column = i % p.n;
     const T* a = static_cast<const T*>(p.a) + batch * p.a_step;
     const T* b = static_cast<const T*>(p.b) + batch * p.b_step;
-    T* const c = static_cast<T*>(p.c) + batch * p.c_step + row * p.n + column;
+    T* const c = static_cast<T*>(p.c) + batch * p.c_step + row * c_row + column;
     auto sum = static_cast<Sum>(p.accumulate ? static_cast<double>(*c) : 0.0);
     for (int64_t k = 0; k < p.k; ++k) {
       const double product =
-          static_cast<double>(factor(a[p.transpose_a ? k * p.m + row : row * p.k + k])) *
+          static_cast<double>(factor(a[p.transpose_a ? k * a_row + row : row * a_row + k])) *
           static_cast<double>(factor(b[p.transpose_b ? column * p.k + k : k * p.n + column]));
       sum = static_cast<Sum>(static_cast<double>(sum) + product);
     }

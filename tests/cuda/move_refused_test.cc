@@ -13,7 +13,8 @@
 #include "core/strings.h"
 #include "exec/compute_pool.h"
 #include "session/session_store.h"
-#include "tests/cuda/traveller.h"
+#include "tests/cuda/fake_device.h"
+#include "tests/device/traveller.h"
 #include "tests/unit/error_of.h"
 
 namespace gradwire {
@@ -24,7 +25,6 @@ using testing::ErrorOf;
 using testing::ExpectNear;
 using testing::FakeGpu;
 using ::testing::HasSubstr;
-using testing::MoveTest;
 using testing::PutModel;
 using ::testing::StartsWith;
 using testing::Traveller;
@@ -32,7 +32,7 @@ using testing::Traveller;
 constexpr int64_t kMiB = int64_t{1} << 20;
 
 // Whatever stands in the way, all is as it was, and training goes on.
-class RefusedMoveTest : public MoveTest {
+class RefusedMoveTest : public ::testing::Test {
  protected:
   void SetUp() override {
     PutModel(stays_);
@@ -63,6 +63,9 @@ class RefusedMoveTest : public MoveTest {
     ExpectNear(session_.All(), stays_.All());
   }
 
+  CpuBackend cpu_;
+  FakeGpu first_;
+  FakeGpu second_{size_t{1} << 30, SIZE_MAX, 1};
   Traveller stays_;
   Traveller session_;
 };

@@ -1,5 +1,5 @@
-// Commands that come again as recorded work, on a device that the CPU plays: what is launched as a
-// whole gives the bits of what is traced, and where nothing can be recorded plans run as before.
+// Commands that come again as recorded work, on a device that the CPU plays: when they are recorded
+// and launched, and that where nothing can be recorded plans run as before.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "backend/quota.h"
 #include "tests/cuda/fake_device.h"
-#include "tests/unit/repeat_bench.h"
+#include "tests/device/replay_bench.h"
 
 namespace gradwire {
 namespace {
@@ -20,17 +20,17 @@ using ::testing::ElementsAre;
 using testing::ErrorOf;
 using testing::FakeDriver;
 using testing::FakeGpu;
-using testing::RepeatBench;
+using testing::ReplayBench;
 using ::testing::StartsWith;
 
 struct GpuOwner {
   FakeGpu gpu;
 };
 
-class ReplayTest : public GpuOwner, public RepeatBench, public ::testing::Test {
+class ReplayTest : public GpuOwner, public ReplayBench, public ::testing::Test {
  protected:
   explicit ReplayTest(const SessionOptions& options = {.seed = 7, .max_plans = 4})
-      : RepeatBench(gpu.backend(), options) {}
+      : ReplayBench(gpu.backend(), options) {}
 
   FakeDriver& driver() { return gpu.driver(); }
   // How many graphs each of `runs` of the request launched.
@@ -43,29 +43,6 @@ class ReplayTest : public GpuOwner, public RepeatBench, public ::testing::Test {
     }
     return launches;
   }
-  int64_t ReplaysOf(const std::string& key) {
-    const CachedCommandPtr command = cached().commands().Find(key);
-    return command == nullptr || command->replay == nullptr ? 0 : command->replay->replayed();
-  }
-  static Request Drop(const std::vector<std::string>& names) {
-    return {"drop", [names](Transaction& t, const std::vector<Tensor>&) {
-              t.Delete(names, false);
-              return std::vector<NamedItem>();
-            }};
-  }
-  // Binds `name`, a view of an array that nothing else keeps.
-  static Request Bind(const std::string& key, const std::string& op, const std::string& name,
-                      const std::vector<float>& x) {
-    return {key,
-            [op, name](Transaction& t, const std::vector<Tensor>& given) {
-              t.Forward({.nodes = {Node(op, {"x"}, "y"), Node("Exp", {"y"}, "z"),
-                                   Node("Reshape", {"z", "dims"}, name)},
-                         .feeds = {{"x", given[0]}},
-                         .outputs = {name}});
-              return std::vector<NamedItem>();
-            },
-            {x}};
-  }
 };
 
 TEST_F(ReplayTest, ATrainingStepGoesBackAndForthBetweenTwoGraphs) {
@@ -75,40 +52,6 @@ TEST_F(ReplayTest, ATrainingStepGoesBackAndForthBetweenTwoGraphs) {
               ElementsAre(0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1));
   EXPECT_EQ(driver().graphs(), 2);
   EXPECT_EQ(ReplaysOf("train"), 5);
-}
-
-TEST_F(ReplayTest, FeedsAreReadFromOnePlace) {
-  const std::vector<NodeDef> nodes = {Node("Tanh", {"x"}, "y"), Node("ReduceSum", {"y"}, "s"),
-                                      Node("Mul", {"y", "s"}, "out")};
-  std::vector<Tensor> held;  // so that what comes in lies elsewhere each time
-  for (int i = 0; i < 10; ++i) {
-    held.push_back(Array(cached(), std::vector<float>(static_cast<size_t>(i) + 1)));
-    held.push_back(Array(cached(), {1, 2, 3}));
-    Both(Evaluation("mul", nodes, {1, 2, static_cast<float>(i)}));
-  }
-  EXPECT_EQ(ReplaysOf("mul"), 6);
-  EXPECT_EQ(driver().graphs(), 1);
-}
-
-TEST_F(ReplayTest, WhatAClientHoldsStaysAsItIs) {
-  PutInts("dims", {1, 2});
-  for (int i = 0; i < 8; ++i) {
-    const auto f = static_cast<float>(i);
-    Both(Bind("a", "Neg", "a", {1, f}));
-    Both(Bind("b", "Tanh", "b", {f, 3}));  // in the memory that `a` was computed in
-    const Request keep{"keep", [i](Transaction& t, const std::vector<Tensor>&) {
-                         t.Copy("a", "a" + std::to_string(i % 3));
-                         return std::vector<NamedItem>();
-                       }};
-    Both({"keep" + std::to_string(i), keep.verbs});
-  }
-  Both(Drop({"a0", "a1", "a2"}));
-  for (int i = 0; i < 10; ++i) {
-    Both(Bind("a", "Neg", "a", {1, 2}));
-    Both(Bind("b", "Tanh", "b", {2, 3}));
-  }
-  EXPECT_GT(ReplaysOf("a"), 3);
-  EXPECT_GT(ReplaysOf("b"), 3);
 }
 
 TEST_F(ReplayTest, ASpoiltRecordingIsRunPlainly) {
@@ -140,54 +83,6 @@ TEST_F(ReplayTest, ForgottenPlansLeaveNothing) {
   EXPECT_EQ(driver().graphs(), 0);
   EXPECT_EQ(cached().quota().used(), traced().quota().used());
   Both(TrainingStep({1, 2, 3}));
-}
-
-TEST_F(ReplayTest, AStepBetweenRecordingsMayRefuse) {
-  Put("w", {1, 2, 3, 4}, true);
-  PutInts("i", {0, 3});
-  const Request step{
-      "gather",
-      [](Transaction& t, const std::vector<Tensor>& given) {
-        auto fetched =
-            t.Forward({.nodes = {Node("Mul", {"w", "x"}, "y"), Node("Gather", {"y", "i"}, "z"),
-                                 Node("Mul", {"z", "z"}, "zz"), Node("ReduceSum", {"zz"}, "loss")},
-                       .feeds = {{"x", given[0]}},
-                       .outputs = {"loss"},
-                       .fetch = {"loss"}})
-                .fetched;
-        t.Backward({.roots = {"loss"}});
-        t.Step({.optimizer = Adam{.lr = 0.125}, .zero_grad = true});
-        return fetched;
-      },
-      {{1, 2, 3, 4}}};
-  for (int i = 0; i < 10; ++i) Both(step);
-  EXPECT_GT(ReplaysOf("gather"), 2);
-  const int64_t before = ReplaysOf("gather");
-  // The same array with other elements, as an in-place update would leave.
-  PutInts("i", {0, 9});
-  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Both(step));
-  PutInts("i", {1, 2});
-  for (int i = 0; i < 8; ++i) Both(step);
-  EXPECT_GT(ReplaysOf("gather"), before);
-}
-
-class SmallReplayTest : public ReplayTest {
- protected:
-  SmallReplayTest() : ReplayTest({.max_bytes = 6 << 20, .seed = 7, .max_plans = 4}) {}
-};
-
-// Two copies of the parameter and its gradient fit, with all that a recording keeps they do not.
-TEST_F(SmallReplayTest, WhereThereIsNoRoomForItNothingIsRecorded) {
-  Put("w", std::vector<float>(1 << 17, 0.5f), true);
-  const Request step{"sgd", [](Transaction& t, const std::vector<Tensor>&) {
-                       t.Forward({.nodes = {Node("Mul", {"w", "w"}, "y"), Node("Tanh", {"y"}, "z"),
-                                            Node("ReduceSum", {"z"}, "loss")},
-                                  .outputs = {"loss"}});
-                       t.Backward({.roots = {"loss"}});
-                       t.Step({.optimizer = Sgd{.lr = 0.125}, .zero_grad = true});
-                       return std::vector<NamedItem>();
-                     }};
-  for (int i = 0; i < 12; ++i) Both(step);
 }
 
 class PlainRepeatTest : public ReplayTest {

@@ -10,12 +10,16 @@
 #include "exec/chain.h"
 #include "exec/fusion.h"
 #include "tests/unit/plan_bench.h"
+#include "tests/unit/same.h"
 
 namespace gradwire::testing {
 
 class FusionBench : public PlanBench {
  public:
-  using PlanBench::PlanBench;
+  FusionBench() = default;
+  // `tolerance`: of floats, relative to 1 + |x|; to the bit where it is 0.
+  explicit FusionBench(Backend& backend, double tolerance = 0)
+      : PlanBench(backend), tolerance_(tolerance) {}
 
   static std::vector<std::string> BytesOf(const std::vector<Tensor>& arrays) {
     std::vector<std::string> bytes;
@@ -31,11 +35,15 @@ class FusionBench : public PlanBench {
     return links;
   }
 
-  // Fuses what computes `results`, and expects the same bytes.
+  // Fuses what computes `results`, and expects the same of both plans.
   Plan Fused(const std::vector<Value>& results) {
     const Traced traced = TraceOf(results);
     Plan fused = Fuse(traced.plan, bench_.stream());
-    EXPECT_EQ(BytesOf(Run(traced, fused)), BytesOf(Run(traced, traced.plan)));
+    const std::vector<Tensor> actual = Run(traced, fused);
+    const std::vector<Tensor> expected = Run(traced, traced.plan);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ExpectSame(actual[i], expected[i], tolerance_, "result " + std::to_string(i));
+    }
     return fused;
   }
   std::vector<size_t> LinksOf(const std::vector<Value>& results) { return LinksOf(Fused(results)); }
@@ -77,6 +85,8 @@ class FusionBench : public PlanBench {
         return Call("LeakyRelu", {a}, {{"alpha", 0.25}});
     }
   }
+
+  const double tolerance_ = 0;
 };
 
 }  // namespace gradwire::testing

@@ -4,8 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -15,43 +13,44 @@
 #include "session/session.h"
 #include "session/transaction.h"
 #include "tests/unit/error_of.h"
+#include "tests/unit/request.h"
+#include "tests/unit/same.h"
 
 namespace gradwire::testing {
 
 class RepeatBench {
  public:
-  // What a request says: verbs, and the elements of the arrays that come with it.
-  struct Request {
-    std::string key;
-    std::function<std::vector<NamedItem>(Transaction&, const std::vector<Tensor>& given)> verbs;
-    std::vector<std::vector<float>> given = {};
-  };
+  using Request = testing::Request;
 
+  // `tolerance`: of floats, relative to 1 + |x|; to the bit where it is 0.
   explicit RepeatBench(Backend& backend,
-                       const SessionOptions& options = {.seed = 7, .max_plans = 4})
-      : cached_("cached", backend, pool_, options),
+                       const SessionOptions& options = {.seed = 7, .max_plans = 4},
+                       double tolerance = 0)
+      : tolerance_(tolerance),
+        cached_("cached", backend, pool_, options),
         traced_("traced", backend, pool_, {.seed = options.seed}) {}
 
   // Runs the request in both sessions and expects the same answers and the same session after it.
   // Returns whether it was repeated from a plan.
   bool Both(const Request& request) {
-    const int before = repeated_;
-    const auto cached = Answers(cached_, [&] { return Do(cached_, request); });
-    const auto traced = Answers(traced_, [&] { return Do(traced_, request); });
-    EXPECT_EQ(cached, traced) << request.key;
-    EXPECT_EQ(Snapshot(cached_), Snapshot(traced_)) << request.key;
-    return repeated_ > before;
+    bool repeated = false;
+    const auto run = [&](Session& session) {
+      Seen answers;
+      answers.error = ErrorOf([&] {
+        const Answer answer = RunRequest(session, request);
+        repeated |= answer.repeated;
+        for (const auto& [name, tensor] : answer.arrays) Note(name, tensor, session, answers);
+      });
+      return answers;
+    };
+    const Seen cached = run(cached_);
+    ExpectSame(cached, run(traced_), request.key);
+    ExpectSame(Snapshot(cached_), Snapshot(traced_), request.key);
+    return repeated;
   }
 
-  template <class T>
-  static Tensor Array(Session& session, DType dtype, const std::vector<T>& elements) {
-    Tensor host =
-        AllocateTensor(session.stream().host(), {dtype, {static_cast<int64_t>(elements.size())}});
-    std::copy(elements.begin(), elements.end(), host.mutable_data<T>());
-    return FromHost(std::move(host), session.stream());
-  }
   static Tensor Array(Session& session, const std::vector<float>& elements) {
-    return Array(session, DType::kFloat32, elements);
+    return ArrayOf(session, {DType::kFloat32, {static_cast<int64_t>(elements.size())}}, elements);
   }
 
   void Put(const std::string& name, const std::vector<float>& elements, bool requires_grad) {
@@ -65,7 +64,8 @@ class RepeatBench {
   void PutInts(const std::string& name, const std::vector<int64_t>& elements) {
     for (Session* session : {&cached_, &traced_}) {
       Transaction transaction(*session, [] {});
-      transaction.Put({{name, Array(*session, DType::kInt64, elements)}}, false);
+      const TensorSpec spec{DType::kInt64, {static_cast<int64_t>(elements.size())}};
+      transaction.Put({{name, ArrayOf(*session, spec, elements)}}, false);
       transaction.Commit();
     }
   }
@@ -126,66 +126,47 @@ class RepeatBench {
   Session& traced() { return traced_; }
 
  private:
-  using Bytes = std::map<std::string, std::string>;
+  // What a client sees: arrays, on the host, and what is said of them.
+  struct Seen {
+    std::string error;
+    std::map<std::string, std::string> said;
+    std::map<std::string, Tensor> arrays;
+  };
 
-  static std::string BytesOf(const Tensor& tensor, Session& session) {
-    const Tensor host = OnHost(tensor, session.stream());
-    return ToString(host.spec()) + std::string(host.data<char>(), host.bytes());
+  static void Note(const std::string& name, const Tensor& tensor, Session& session, Seen& seen) {
+    seen.arrays[name] = OnHost(tensor, session.stream());
   }
 
-  template <class Run>
-  static Bytes Answers(Session& session, const Run& run) {
-    Bytes answers;
-    const std::string error = ErrorOf([&] {
-      for (const auto& [name, tensor] : run()) answers[name] = BytesOf(tensor, session);
-    });
-    if (!error.empty()) answers["error"] = error;
-    return answers;
-  }
-
-  // As rpc/execute.cc does.
-  std::vector<NamedTensor> Do(Session& session, const Request& request) {
-    std::vector<Tensor> given;
-    for (const auto& elements : request.given) given.push_back(Array(session, elements));
-    CommandCache& cache = session.commands();
-    if (const CachedCommandPtr command = cache.Find(request.key)) {
-      Transaction transaction(session, [] {});
-      if (auto answers = transaction.Repeat(*command, given)) {
-        ++repeated_;
-        return *answers;
-      }
+  void ExpectSame(const Seen& actual, const Seen& expected, const std::string& key) const {
+    SCOPED_TRACE(key);
+    EXPECT_EQ(actual.error, expected.error);
+    EXPECT_EQ(actual.said, expected.said);
+    ASSERT_EQ(actual.arrays.size(), expected.arrays.size());
+    for (const auto& [name, array] : expected.arrays) {
+      ASSERT_TRUE(actual.arrays.contains(name)) << name;
+      testing::ExpectSame(actual.arrays.at(name), array, tolerance_, name);
     }
-    Transaction transaction(session, [] {});
-    if (cache.Wants(request.key)) transaction.Record(request.key, given);
-    std::vector<NamedValue> fetched;
-    for (const auto& [name, item] : request.verbs(transaction, given)) {
-      fetched.emplace_back(name, item.tensor());
-    }
-    transaction.Answer(fetched, "");
-    transaction.Commit();
-    std::vector<NamedTensor> answers;
-    for (const auto& [name, value] : fetched) answers.emplace_back(name, value.tensor());
-    return answers;
   }
 
-  // What a client can see of a session.
-  static Bytes Snapshot(Session& session) {
-    Bytes snapshot;
+  // The whole session.
+  static Seen Snapshot(Session& session) {
+    Seen snapshot;
     Transaction transaction(session, [] {});
     for (const TensorInfo& info : transaction.ListTensors("")) {
       const Value& value = session.names().at(info.name).tensor();
-      snapshot[info.name] = BytesOf(value.tensor(), session) + info.grad_fn + " " + info.grad +
-                            (info.requires_grad ? " requires grad" : "") +
-                            (info.is_leaf ? " leaf" : "") +
-                            (value.leaf() != nullptr ? " of " + value.leaf()->name : "");
+      Note(info.name, value.tensor(), session, snapshot);
+      snapshot.said[info.name] = info.grad_fn + " " + info.grad +
+                                 (info.requires_grad ? " requires grad" : "") +
+                                 (info.is_leaf ? " leaf" : "") +
+                                 (value.leaf() != nullptr ? " of " + value.leaf()->name : "");
     }
     return snapshot;
   }
 
+  const double tolerance_;
   ComputePool pool_{1};
   Session cached_;
   Session traced_;
-  int repeated_ = 0;
 };
 
 }  // namespace gradwire::testing

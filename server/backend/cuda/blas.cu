@@ -46,10 +46,12 @@ cublasLtHandle_t Handle() {
 
 class Layout {
  public:
-  // Column-major.
-  Layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t count, int64_t step) {
+  // Column-major; columns lie `pitch` elements apart, or side by side where that is 0.
+  Layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t pitch, int64_t count,
+         int64_t step) {
     GRADWIRE_BLAS_CHECK(cublasLtMatrixLayoutCreate(&layout_, type, static_cast<uint64_t>(rows),
-                                                   static_cast<uint64_t>(columns), rows));
+                                                   static_cast<uint64_t>(columns),
+                                                   pitch == 0 ? rows : pitch));
     if (count == 1) return;
     const auto batch = static_cast<int32_t>(count);
     Set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, batch);
@@ -98,14 +100,14 @@ uint32_t AlignmentOf(const void* data) {
 // operands are, in cuBLASLt's order, b and a, c and the bias, whose address it sees itself.
 using Alignments = std::array<uint32_t, 4>;
 using PlanKey =
-    std::tuple<int, DType, Epilogue, std::array<int64_t, 7>, std::array<bool, 6>, Alignments>;
+    std::tuple<int, DType, Epilogue, std::array<int64_t, 9>, std::array<bool, 6>, Alignments>;
 
 PlanKey KeyOf(int gpu, const MatrixProduct& p, const MathMode& mode) {
   return {
       gpu,
       p.dtype,
       p.epilogue,
-      {p.m, p.n, p.k, p.count, p.a_step, p.b_step, p.c_step},
+      {p.m, p.n, p.k, p.a_row, p.c_row, p.count, p.a_step, p.b_step, p.c_step},
       {p.transpose_a, p.transpose_b, p.bias != nullptr, p.accumulate, mode.tf32, mode.half_sums},
       {AlignmentOf(p.b), AlignmentOf(p.a), AlignmentOf(p.c), AlignmentOf(p.bias)}};
 }
@@ -215,9 +217,9 @@ struct Operation {
  private:
   Operation(const MatrixProduct& p, const Compute& compute, cudaDataType_t type)
       : description(compute.type, compute.scale),
-        a(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, p.count, p.b_step),
-        b(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.count, p.a_step),
-        c(type, p.n, p.m, p.count, p.c_step) {}
+        a(type, p.transpose_b ? p.k : p.n, p.transpose_b ? p.n : p.k, 0, p.count, p.b_step),
+        b(type, p.transpose_a ? p.m : p.k, p.transpose_a ? p.k : p.m, p.a_row, p.count, p.a_step),
+        c(type, p.n, p.m, p.c_row, p.count, p.c_step) {}
 };
 
 void SetPreferences(cublasLtMatmulPreference_t preference, size_t workspace,

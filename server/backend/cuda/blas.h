@@ -21,6 +21,9 @@ struct MatrixProduct {
   const void* a = nullptr;
   const void* b = nullptr;
   void* c = nullptr;
+  // Elements from a row of a, or of c, as it lies in memory, to the next; 0: no more than it has.
+  int64_t a_row = 0;
+  int64_t c_row = 0;
   int64_t count = 1;
   int64_t a_step = 0;
   int64_t b_step = 0;

@@ -1,6 +1,6 @@
 // A session that goes from device to device, and how it is looked at.
-#ifndef GRADWIRE_TESTS_CUDA_TRAVELLER_H_
-#define GRADWIRE_TESTS_CUDA_TRAVELLER_H_
+#ifndef GRADWIRE_TESTS_DEVICE_TRAVELLER_H_
+#define GRADWIRE_TESTS_DEVICE_TRAVELLER_H_
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,6 @@
 
 #include "backend/on_host.h"
 #include "session/transaction.h"
-#include "tests/cuda/fake_device.h"
 #include "tests/unit/session_bench.h"
 
 namespace gradwire::testing {
@@ -90,14 +89,6 @@ inline void PutModel(Traveller& session) {
   session.Put("x", {3}, {0.5, 1, 2});
 }
 
-// Where it may go.
-class MoveTest : public ::testing::Test {
- protected:
-  CpuBackend cpu_;
-  FakeGpu first_;
-  FakeGpu second_{size_t{1} << 30, SIZE_MAX, 1};
-};
-
 }  // namespace gradwire::testing
 
-#endif  // GRADWIRE_TESTS_CUDA_TRAVELLER_H_
+#endif  // GRADWIRE_TESTS_DEVICE_TRAVELLER_H_

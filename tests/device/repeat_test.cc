@@ -1,27 +1,33 @@
-// Commands that come again on a device that the CPU plays: what is repeated from a plan gives the
-// bits of what is traced.
+// Commands that come again, on the device under test: what is repeated from a plan gives the bits
+// of what is traced.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "tests/cuda/fake_device.h"
+#include "tests/ops/device.h"
 #include "tests/unit/repeat_bench.h"
 
 namespace gradwire {
 namespace {
 
-using testing::FakeGpu;
 using testing::RepeatBench;
 
-struct GpuOwner {
-  FakeGpu gpu;
+class DeviceRepeatTest : public RepeatBench, public ::testing::Test {
+ protected:
+  explicit DeviceRepeatTest(const PlanOptions& plans = {},
+                            double tolerance = testing::ToleranceOfPlans().chains)
+      : RepeatBench(testing::DeviceUnderTest(), {.seed = 7, .max_plans = 4, .plans = plans},
+                    tolerance) {}
 };
 
-class CudaRepeatTest : public GpuOwner, public RepeatBench, public ::testing::Test {
+// Where nothing is fused, each plan runs the very kernels of a trace.
+class DeviceClassifierTest : public DeviceRepeatTest, public ::testing::WithParamInterface<bool> {
  protected:
-  CudaRepeatTest() : RepeatBench(gpu.backend()) {}
+  DeviceClassifierTest()
+      : DeviceRepeatTest({.fuse = GetParam()},
+                         GetParam() ? testing::ToleranceOfPlans().products : 0) {}
 
   // A classifier of rows of 4 in 3 classes: two layers, softmax cross-entropy, a step of Adam.
   static Request Classifier(const std::vector<float>& x) {
@@ -71,14 +77,14 @@ class CudaRepeatTest : public GpuOwner, public RepeatBench, public ::testing::Te
   }
 };
 
-TEST_F(CudaRepeatTest, ATrainingLoop) {
+TEST_F(DeviceRepeatTest, ATrainingLoop) {
   Put("w", {1, 2, 3}, true);
   int repeated = 0;
   for (int i = 0; i < 12; ++i) repeated += Both(TrainingStep({1, -2, 0.5f * float(i)}));
   EXPECT_EQ(repeated, 10);
 }
 
-TEST_F(CudaRepeatTest, RandomNumbersGoOn) {
+TEST_F(DeviceRepeatTest, RandomNumbersGoOn) {
   Put("w", std::vector<float>(64, 1), true);
   Put("ratio", {0.5f}, false);
   Both(ScalarRatio());
@@ -89,7 +95,7 @@ TEST_F(CudaRepeatTest, RandomNumbersGoOn) {
   EXPECT_EQ(repeated, 10);
 }
 
-TEST_F(CudaRepeatTest, WhatIsComputedAgainDrawsTheSameNumbers) {
+TEST_F(DeviceRepeatTest, WhatIsComputedAgainDrawsTheSameNumbers) {
   Put("w", std::vector<float>(64, 1), true);
   Put("ratio", {0.5f}, false);
   Both(ScalarRatio());
@@ -101,7 +107,7 @@ TEST_F(CudaRepeatTest, WhatIsComputedAgainDrawsTheSameNumbers) {
 }
 
 // Labels are checked by their values, amid the step.
-TEST_F(CudaRepeatTest, AStepThatTheHostReadsFrom) {
+TEST_P(DeviceClassifierTest, AStepThatTheHostReadsFrom) {
   PutClassifier();
   int repeated = 0;
   for (int i = 0; i < 12; ++i) repeated += Both(Classifier(Batch(i)));
@@ -112,8 +118,10 @@ TEST_F(CudaRepeatTest, AStepThatTheHostReadsFrom) {
   for (int i = 0; i < 6; ++i) EXPECT_TRUE(Both(Classifier(Batch(i))));
 }
 
+INSTANTIATE_TEST_SUITE_P(Fused, DeviceClassifierTest, ::testing::Bool());
+
 // No CUDA kernel knows float8.
-TEST_F(CudaRepeatTest, WhatIsComputedOnTheHost) {
+TEST_F(DeviceRepeatTest, WhatIsComputedOnTheHost) {
   const auto cast = [](const std::string& from, DType to, const std::string& name) {
     return Node("Cast", {from}, name, {{"to", static_cast<int64_t>(to)}});
   };
@@ -127,7 +135,7 @@ TEST_F(CudaRepeatTest, WhatIsComputedOnTheHost) {
   EXPECT_EQ(repeated, 6);
 }
 
-TEST_F(CudaRepeatTest, OtherElementsThatDecideAShapeAreSeen) {
+TEST_F(DeviceRepeatTest, OtherElementsThatDecideAShapeAreSeen) {
   PutInts("shape", {2, 2});
   const std::vector<NodeDef> nodes = {Node("Reshape", {"x", "shape"}, "y"),
                                       Node("Tanh", {"y"}, "out")};
@@ -136,7 +144,7 @@ TEST_F(CudaRepeatTest, OtherElementsThatDecideAShapeAreSeen) {
   for (int i = 0; i < 8; ++i) Both(Evaluation("reshape", nodes, {5, 6, 7, float(i)}));
 }
 
-TEST_F(CudaRepeatTest, AnotherSpecLeafOrAliasIsTracedAnew) {
+TEST_F(DeviceRepeatTest, AnotherSpecLeafOrAliasIsTracedAnew) {
   Put("w", {1, 2, 3}, true);
   for (int i = 0; i < 8; ++i) Both(TrainingStep({1, 2, float(i)}));
   const Request copy{"copy", [](Transaction& t, const std::vector<Tensor>&) {
@@ -155,7 +163,7 @@ TEST_F(CudaRepeatTest, AnotherSpecLeafOrAliasIsTracedAnew) {
   for (int i = 0; i < 8; ++i) Both(TrainingStep({1, 2, float(i)}));
 }
 
-TEST_F(CudaRepeatTest, AFailedRepeatChangesNothing) {
+TEST_F(DeviceRepeatTest, AFailedRepeatChangesNothing) {
   Put("w", {1, 2}, true);
   for (int i = 0; i < 8; ++i) Both(TrainingStep({1, 1}));
   const CachedCommandPtr command = cached().commands().Find("train");

@@ -1,4 +1,5 @@
-// Sessions that go on on another device: a CPU and two GPUs that the CPU plays.
+// Sessions that go on on another device: from a CPU to the device under test, a second one, and
+// back.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,28 +10,34 @@
 #include <vector>
 
 #include "backend/quota.h"
-#include "tests/cuda/traveller.h"
+#include "tests/device/traveller.h"
+#include "tests/ops/device.h"
 
 namespace gradwire {
 namespace {
 
 using ::testing::ElementsAre;
 using testing::ExpectNear;
-using testing::FakeGpu;
 using testing::MakeNode;
-using testing::MoveTest;
 using testing::PutModel;
 using testing::Traveller;
 
 constexpr int64_t kMiB = int64_t{1} << 20;
 
-TEST_F(MoveTest, TrainingGoesOnWhereverItIs) {
+class DeviceMoveTest : public ::testing::Test {
+ protected:
+  CpuBackend cpu_;
+  Backend& first_ = testing::DeviceUnderTest();
+  Backend& second_ = testing::SecondDevice();
+};
+
+TEST_F(DeviceMoveTest, TrainingGoesOnWhereverItIs) {
+  const int64_t held = first_.memory().live_bytes;
   Traveller stays;
   Traveller moves;
   PutModel(stays);
   PutModel(moves);
-  for (Backend* to : std::initializer_list<Backend*>{&first_.backend(), &second_.backend(), &cpu_,
-                                                     &cpu_, &second_.backend()}) {
+  for (Backend* to : std::initializer_list<Backend*>{&first_, &second_, &cpu_, &cpu_, &second_}) {
     stays.Train();
     moves.Train();
     moves.Move(*to);
@@ -47,10 +54,10 @@ TEST_F(MoveTest, TrainingGoesOnWhereverItIs) {
   moves.Train();
   ExpectNear(moves.All(), stays.All());
   EXPECT_EQ(moves.Read("optim/w/t"), std::vector<double>{6});
-  EXPECT_EQ(first_.backend().memory().live_bytes, 0);
+  EXPECT_EQ(first_.memory().live_bytes, held);
 }
 
-TEST_F(MoveTest, AGraphIsWalkedBackOnAnotherDevice) {
+TEST_F(DeviceMoveTest, AGraphIsWalkedBackOnAnotherDevice) {
   for (const int checkpoint : {0, 2}) {
     Traveller stays;
     Traveller moves;
@@ -62,16 +69,16 @@ TEST_F(MoveTest, AGraphIsWalkedBackOnAnotherDevice) {
           t.Backward({.roots = {"loss"}, .options = {.retain_graph = true}});
         });
       };
-      if (session == &moves) moves.Move(first_.backend());
+      if (session == &moves) moves.Move(first_);
       walk();
-      if (session == &moves) moves.Move(second_.backend());
+      if (session == &moves) moves.Move(second_);
       walk();
     }
     ExpectNear(moves.All(), stays.All());
   }
 }
 
-TEST_F(MoveTest, SoIsTheGraphOfAGradient) {
+TEST_F(DeviceMoveTest, SoIsTheGraphOfAGradient) {
   Traveller session;
   session.Put("w", {2}, {2, 3}, /*requires_grad=*/true);
   session.Do([](Transaction& t) {
@@ -83,7 +90,7 @@ TEST_F(MoveTest, SoIsTheGraphOfAGradient) {
                  .names = {"dz"},
                  .options = {.retain_graph = true, .create_graph = true}});
   });
-  session.Move(first_.backend());
+  session.Move(first_);
   session.Do([](Transaction& t) {
     t.Forward({.nodes = {MakeNode("ReduceSum", {"dz"}, {"total"})}, .outputs = {"total"}});
     t.Gradients({.outputs = {"total"}, .inputs = {"w"}, .names = {"ddz"}});
@@ -92,7 +99,7 @@ TEST_F(MoveTest, SoIsTheGraphOfAGradient) {
   EXPECT_THAT(session.Read("ddz"), ElementsAre(12, 18));
 }
 
-TEST_F(MoveTest, WhatSharesMemoryStillDoes) {
+TEST_F(DeviceMoveTest, WhatSharesMemoryStillDoes) {
   Traveller session;
   session.PutFilled("x", kMiB / 8);
   session.Do([](Transaction& t) {
@@ -101,8 +108,7 @@ TEST_F(MoveTest, WhatSharesMemoryStillDoes) {
   });
   const int64_t used = session.used();
   const int64_t peak = session.session().quota().peak();
-  for (Backend* to :
-       std::initializer_list<Backend*>{&first_.backend(), &second_.backend(), &cpu_}) {
+  for (Backend* to : std::initializer_list<Backend*>{&first_, &second_, &cpu_}) {
     session.Move(*to);
     EXPECT_EQ(session.ArrayOf("same").buffer(), session.ArrayOf("x").buffer());
     EXPECT_EQ(session.ArrayOf("shares").buffer(), session.ArrayOf("x").buffer());
@@ -113,7 +119,7 @@ TEST_F(MoveTest, WhatSharesMemoryStillDoes) {
   EXPECT_EQ(session.used(), 0);
 }
 
-TEST_F(MoveTest, ASequenceAndAnEmptyOptional) {
+TEST_F(DeviceMoveTest, ASequenceAndAnEmptyOptional) {
   Traveller session;
   session.Put("a", {2}, {1, 2}, /*requires_grad=*/true);
   session.Do([](Transaction& t) {
@@ -123,12 +129,12 @@ TEST_F(MoveTest, ASequenceAndAnEmptyOptional) {
                          MakeNode("SequenceConstruct", {"a", "b"}, {"s"}), empty},
                .outputs = {"s", "none"}});
   });
-  session.Move(first_.backend());
+  session.Move(first_);
   const Item& item = session.session().names().at("s");
   ASSERT_TRUE(item.is_sequence());
   EXPECT_TRUE(session.session().names().at("none").is_empty());
   for (const Value& element : item.tensors()) {
-    EXPECT_EQ(element.tensor().device(), first_.backend().device());
+    EXPECT_EQ(element.tensor().device(), first_.device());
   }
   session.Do([](Transaction& t) {
     t.Forward({.nodes = {MakeNode("ConcatFromSequence", {"s"}, {"both"}, {{"axis", int64_t{0}}}),
@@ -141,34 +147,33 @@ TEST_F(MoveTest, ASequenceAndAnEmptyOptional) {
   EXPECT_THAT(session.Read("grad/a"), ElementsAre(4, 8));
 }
 
-TEST_F(MoveTest, ArraysOfManyPiecesAndOfNone) {
+TEST_F(DeviceMoveTest, ArraysOfManyPiecesAndOfNone) {
   constexpr int64_t kCount = 5'000'003;
   Traveller session;
   std::vector<double> elements(kCount);
   for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<double>(i);
   session.Put("x", {kCount}, elements);
   session.Put("nothing", {0, 3}, {});
-  session.Move(first_.backend());
-  session.Move(second_.backend());
+  session.Move(first_);
+  session.Move(second_);
   EXPECT_EQ(session.Read("x"), elements);
   EXPECT_THAT(session.Read("nothing"), ElementsAre());
 }
 
-TEST_F(MoveTest, AnAnnouncedArrayIsFetchedFromTheNewDevice) {
+TEST_F(DeviceMoveTest, AnAnnouncedArrayIsFetchedFromTheNewDevice) {
   Traveller session;
   session.Put("x", {2}, {0, 0});
-  session.Move(first_.backend());
+  session.Move(first_);
   session.Do([](Transaction& t) {
     t.Forward({.nodes = {MakeNode("Exp", {"x"}, {"y"})}, .outputs = {"y"}, .announce = {"y"}});
   });
-  session.Move(second_.backend());
+  session.Move(second_);
   EXPECT_THAT(session.Read("y"), ElementsAre(1, 1));
 }
 
-TEST_F(MoveTest, WhatCameInBeforeIsBoundOnTheNewDevice) {
+TEST_F(DeviceMoveTest, WhatCameInBeforeIsBoundOnTheNewDevice) {
   Traveller session;
-  for (Backend* to :
-       std::initializer_list<Backend*>{&first_.backend(), &second_.backend(), &cpu_}) {
+  for (Backend* to : std::initializer_list<Backend*>{&first_, &second_, &cpu_}) {
     Tensor host = AllocateTensor(*session.session().host(), {DType::kFloat64, {2}});
     std::fill_n(host.mutable_data<double>(), 2, 3.0);
     session.Move(*to);
@@ -180,7 +185,7 @@ TEST_F(MoveTest, WhatCameInBeforeIsBoundOnTheNewDevice) {
   }
 }
 
-TEST_F(MoveTest, PlansOfTheOldDeviceAreDropped) {
+TEST_F(DeviceMoveTest, PlansOfTheOldDeviceAreDropped) {
   Traveller session({.lease = std::chrono::hours(1), .max_plans = 4});
   session.Put("x", {2}, {0, 0});
   const auto trace = [&] {
@@ -195,9 +200,10 @@ TEST_F(MoveTest, PlansOfTheOldDeviceAreDropped) {
   ASSERT_TRUE(trace());
   session.Move(cpu_);  // where it is
   EXPECT_NE(session.session().commands().Find("key"), nullptr);
-  for (FakeGpu* gpu : {&first_, &second_}) {
-    session.Move(gpu->backend());
-    EXPECT_EQ(session.session().commands().Find("key"), nullptr);
+  for (Backend* to : {&first_, &second_}) {
+    const bool elsewhere = to->device() != session.session().device();
+    session.Move(*to);
+    EXPECT_EQ(session.session().commands().Find("key") == nullptr, elsewhere);
     ASSERT_TRUE(trace());
     Transaction again(session.session(), [] {});
     EXPECT_TRUE(again.Repeat(*session.session().commands().Find("key"), {}).has_value());
@@ -205,9 +211,9 @@ TEST_F(MoveTest, PlansOfTheOldDeviceAreDropped) {
   EXPECT_THAT(session.Read("y"), ElementsAre(1, 1));
 }
 
-TEST_F(MoveTest, ExactnessIsThatOfTheSession) {
+TEST_F(DeviceMoveTest, ExactnessIsThatOfTheSession) {
   Traveller session({.lease = std::chrono::hours(1), .math_mode = {.tf32 = true}});
-  session.Move(first_.backend());
+  session.Move(first_);
   EXPECT_TRUE(session.session().stream().math_mode().tf32);
   EXPECT_FALSE(session.session().stream().math_mode().half_sums);
 }
