@@ -27,11 +27,11 @@ constexpr DTypeSet kStrings = DType::kString;
 template <class F>
 void ForEachPair(const KernelContext& k, const Tensor& y, F&& f) {
   const BroadcastLoop<2> loop(y.dims(), {k.input(0).dims(), k.input(1).dims()});
-  const auto [step_a, step_b] = loop.inner();
+  const std::array<int64_t, 2> step = loop.inner();
   loop.Run(0, loop.total(), [&](const std::array<int64_t, 2>& at, int64_t out, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
-      f(out + i, k.in<std::string_view>(0)[at[0] + i * step_a],
-        k.in<std::string_view>(1)[at[1] + i * step_b]);
+      f(out + i, k.in<std::string_view>(0)[at[0] + i * step[0]],
+        k.in<std::string_view>(1)[at[1] + i * step[1]]);
     }
   });
 }

@@ -145,9 +145,9 @@ void Recorder::Number(PlanBuilder& builder, const std::vector<uint64_t>& seeds, 
       command_->reads[*read].number = number;
       continue;
     }
-    const auto given = std::find_if(given_.begin(), given_.end(), [&](const Tensor& tensor) {
-      return tensor.buffer() == slot->tensor.buffer();
-    });
+    const auto given = std::find_if(
+        given_.begin(), given_.end(),
+        [&slot = slot](const Tensor& tensor) { return tensor.buffer() == slot->tensor.buffer(); });
     if (given != given_.end()) {
       int& known = command_->given[static_cast<size_t>(given - given_.begin())];
       if (known != kNoArray) return Refuse();
