@@ -60,7 +60,9 @@ void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
   if (tag == kDataTag && !input.ReadVarint32(&size)) Malformed("`data` has no length");
   if (size > message.Length()) Malformed("`data` is longer than its message");
   CopyOut(input, size, destination(size));
-  if (tag == kDataTag && input.ReadTag() != 0) Malformed("`data` must be the last field");
+  // ReadTag gives 0 at the end, and for a 0, which is no tag.
+  const bool is_last = tag != kDataTag || (input.ReadTag() == 0 && input.ConsumedEntireMessage());
+  if (!is_last) Malformed("`data` must be the last field");
 }
 
 grpc::Slice SliceOf(const Tensor& tensor, size_t offset, size_t bytes) {
