@@ -45,17 +45,22 @@ void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
                   const std::function<Destination(size_t size)>& destination) {
   grpc::ProtoBufferReader reader(&message);
   google::protobuf::io::CodedInputStream input(&reader);
-  std::string fields;
   uint32_t tag = 0;
-  {
-    google::protobuf::io::StringOutputStream stream(&fields);
-    google::protobuf::io::CodedOutputStream output(&stream);
-    while ((tag = input.ReadTag()) != 0 && tag != kDataTag) {
-      if (!WireFormatLite::SkipField(&input, tag, &output)) Malformed("not a PutChunk");
-    }
+  int header_bytes = 0;
+  while (true) {
+    header_bytes = input.CurrentPosition();
+    tag = input.ReadTag();
+    if (tag == 0 || tag == kDataTag) break;
+    if (!WireFormatLite::SkipField(&input, tag)) Malformed("not a PutChunk");
   }
-  if (tag == 0 && !input.ConsumedEntireMessage()) Malformed("not a PutChunk");
-  if (!header.ParseFromString(fields)) Malformed("not a PutChunk");
+  constexpr int kTagBytes = 1;  // of kDataTag
+  const bool found = tag == 0 ? input.ConsumedEntireMessage()
+                              : input.CurrentPosition() - header_bytes == kTagBytes;
+  // This reader is more lenient with what it skips than a message's parser.
+  grpc::ProtoBufferReader again(&message);
+  if (!found || !header.ParseFromBoundedZeroCopyStream(&again, header_bytes)) {
+    Malformed("not a PutChunk");
+  }
   uint32_t size = 0;
   if (tag == kDataTag && !input.ReadVarint32(&size)) Malformed("`data` has no length");
   if (size > message.Length()) Malformed("`data` is longer than its message");
