@@ -78,7 +78,7 @@ class Payloads::Reader {
   bool Read(Message& message) {
     Rest rest;
     const auto& fields = ArrayFields::Of(message.GetDescriptor()).fields;
-    while (const uint32_t tag = input_.ReadTag()) {
+    while (const uint32_t tag = ReadTag()) {
       const auto field = std::find_if(fields.begin(), fields.end(),
                                       [tag](const auto* one) { return TagOf(*one) == tag; });
       const bool is_payload = tag == kRawData && IsArray(message);
@@ -98,10 +98,20 @@ class Payloads::Reader {
                                    : ReadPart(message, *field, size);
       if (!read) return false;
     }
-    return input_.ConsumedEntireMessage() && rest.MergeInto(message);
+    return !is_malformed_ && input_.ConsumedEntireMessage() && rest.MergeInto(message);
   }
 
  private:
+  // 0 at the end, and where a message's parser takes it for malformed: it has no tags of more than
+  // five bytes, while this stream would cut one off.
+  uint32_t ReadTag() {
+    constexpr int kLongest = 5;
+    const int at = input_.CurrentPosition();
+    const uint32_t tag = input_.ReadTag();
+    is_malformed_ = is_malformed_ || input_.CurrentPosition() - at > kLongest;
+    return is_malformed_ ? 0 : tag;
+  }
+
   // Fields that are left to Protocol Buffers.
   class Rest {
    public:
@@ -161,6 +171,7 @@ class Payloads::Reader {
 
   CodedInputStream& input_;
   Payloads& payloads_;
+  bool is_malformed_ = false;
 };
 
 void Payloads::Parse(const grpc::ByteBuffer& bytes, Message& request) {
