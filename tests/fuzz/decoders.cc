@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -117,8 +118,10 @@ void TensorMessage(std::string_view bytes) {
     const Tensor same = rpc::Decode(again, memory.stream());
     Expect(same.spec() == tensor.spec(), "another spec after a round trip");
     const auto alike = [&]<class T>() {
-      return std::equal(same.data<T>(), same.data<T>() + same.bytes() / sizeof(T),
-                        tensor.data<T>());
+      const auto elements = [&](const Tensor& one) {
+        return std::span(one.data<T>(), one.bytes() / sizeof(T));
+      };
+      return std::ranges::equal(elements(same), elements(tensor));
     };
     const bool is_text = tensor.dtype() == DType::kString;
     Expect(is_text ? alike.operator()<std::string_view>() : alike.operator()<char>(),
