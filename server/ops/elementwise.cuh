@@ -124,6 +124,33 @@ void MapTwo(KernelContext& context, const F& f) {
   }
 }
 
+// y = f(a, b, c), broadcast in any way.
+template <class A, class T, class F>
+struct MapBroadcastThree {
+  const A* a;
+  const T* b;
+  const T* c;
+  T* y;
+  Offsets<3> offsets;
+  F f;
+
+  GRADWIRE_FN void operator()(int64_t i) const {
+    int64_t at[3];
+    offsets.Of(i, at);
+    y[i] = f(a[at[0]], b[at[1]], c[at[2]]);
+  }
+};
+
+template <class A, class T, class F>
+void MapThree(KernelContext& context, const F& f) {
+  const Tensor& y = context.output(0);
+  const Offsets<3> offsets(
+      y.dims(), {context.input(0).dims(), context.input(1).dims(), context.input(2).dims()});
+  ForEach(context.stream(), y.numel(),
+          MapBroadcastThree<A, T, F>{context.in<A>(0), context.in<T>(1), context.in<T>(2),
+                                     context.out<T>(0), offsets, f});
+}
+
 // Kernels of a functor on the element types of a list.
 template <class F, class Types>
 void UnaryKernel(KernelContext& context) {
