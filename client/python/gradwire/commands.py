@@ -40,9 +40,6 @@ Request = (
     | wire.Feeding
 )
 
-_COMMAND: Any = pb.Command.DESCRIPTOR
-_FIELD_OF = {field.message_type.name: field.name for field in _COMMAND.oneofs_by_name["command"].fields}
-
 
 def name_of(value: Name) -> str:
     """The session name of a tensor, or the name itself."""
@@ -365,12 +362,9 @@ def zero_grad(parameters: Iterable[Name] = ()) -> pb.ZeroGradRequest:
 
 def set_command(command: pb.Command, request: Request) -> None:
     """Makes `command` of a Run or a Pipeline a copy of the request."""
-    slot = getattr(command, _FIELD_OF[type(wire.message_of(request)).__name__])
+    slot = getattr(command, wire.COMMAND_FIELDS[type(wire.message_of(request)).__name__].name)
     slot.SetInParent()
-    if isinstance(request, wire.Feeding):
-        slot.ParseFromString(wire.serialize(request))
-    else:
-        slot.CopyFrom(request)
+    slot.ParseFromString(wire.serialize(request))
 
 
 def fetched(request: pb.ForwardRequest | pb.FetchRequest, response: Any) -> list[Any]:

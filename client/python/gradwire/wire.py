@@ -19,7 +19,8 @@ from gradwire.dtypes import Array
 Piece = bytes | Array  # of bytes
 
 _COMMAND: Any = pb.Command.DESCRIPTOR
-_NUMBER_OF = {one.message_type.name: one.number for one in _COMMAND.oneofs_by_name["command"].fields}
+# By the name of the request's message.
+COMMAND_FIELDS = {one.message_type.name: one for one in _COMMAND.oneofs_by_name["command"].fields}
 _COMMANDS: int = pb.RunRequest.COMMANDS_FIELD_NUMBER
 _ARRAYS = {"PutRequest": pb.PutRequest.TENSORS_FIELD_NUMBER, "ForwardRequest": pb.ForwardRequest.FEEDS_FIELD_NUMBER}
 _LENGTH_DELIMITED = 2
@@ -60,7 +61,7 @@ def _pieces(request: Any) -> list[Any]:
             pieces += _field(number, _tensor(name, array))
     elif isinstance(request, Run):
         for command in request.requests:
-            number = _NUMBER_OF[type(message_of(command)).__name__]
+            number = COMMAND_FIELDS[type(message_of(command)).__name__].number
             pieces += _field(_COMMANDS, _field(number, _pieces(command)))
     return pieces
 
