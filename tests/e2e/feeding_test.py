@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import ml_dtypes
@@ -83,3 +86,31 @@ def test_an_array_of_a_wrong_shape_is_refused_by_name(client: gradwire.Client) -
         with pytest.raises(gradwire.errors.ShapeMismatch):
             session.forward(program="more", feeds=feeds, fetch=["y"])
         assert session.describe().tensor_count == 0
+
+
+# Prints page faults a call, of calls that each have three blocks of 4 MiB: a copy in order, the message, and gRPC's.
+PUTS = """
+import resource, sys
+import numpy as np
+import gradwire
+
+with gradwire.connect(sys.argv[1]) as client, client.session() as session:
+    array = np.ones((1024, 1024), np.float32).T
+    for _ in range(3):
+        session.put({"x": array})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        session.put({"x": array})
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10)
+"""
+
+
+@pytest.mark.parametrize("setting", [{}, {"MALLOC_TRIM_THRESHOLD_": str(1 << 20)}])
+def test_memory_of_messages_is_kept_unless_the_environment_says_otherwise(
+    client: gradwire.Client, setting: dict[str, str]
+) -> None:
+    taken = ("MALLOC_", "GLIBC_TUNABLES")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(taken)} | setting
+    python = [sys.executable, "-c", PUTS, client.target]
+    faults = float(subprocess.run(python, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert faults > 2000 if setting else faults < 200

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from gradwire import errors, wire
+from gradwire import errors, heap, wire
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import gradwire_pb2_grpc
 from gradwire.credentials import Tls
@@ -43,8 +43,9 @@ class Client:
     ) -> None:
         """`tls`: speak TLS, with the system's authorities where it is just True. `token`: shown to the server with each
         call; who reads the network reads it too, but for TLS. `timeout`: seconds that one call may take. `attempts`: how
-        often a call is tried while UNAVAILABLE.
+        often a call is tried while UNAVAILABLE. The process's memory: see `heap.keep_freed_memory`.
         """
+        heap.keep_freed_memory()
         if tls is False:
             self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
         else:
