@@ -23,6 +23,8 @@ class Quota;
 struct MemoryStats {
   int64_t live_bytes = 0;    // in tensors
   int64_t cached_bytes = 0;  // kept for reuse
+  // Blocks that were had from the system or the driver so far, rather than from what is kept.
+  int64_t system_allocations = 0;
 };
 
 struct DeviceDescription {

@@ -64,7 +64,9 @@ void CachingAllocator::RefuseLocked(size_t bytes) const {
 }
 
 void* CachingAllocator::TakeLocked(size_t block_size) {
-  return HasRoomLocked(block_size) ? source_.allocate(block_size) : nullptr;
+  void* const block = HasRoomLocked(block_size) ? source_.allocate(block_size) : nullptr;
+  if (block != nullptr) ++stats_.system_allocations;
+  return block;
 }
 
 void CachingAllocator::Free(void* block, size_t block_size) {

@@ -71,6 +71,9 @@ class State : public prometheus::Collectable {
     auto live = NewFamily("gradwire_live_bytes", "Device memory in tensors", MetricType::Gauge);
     auto pooled =
         NewFamily("gradwire_pooled_bytes", "Device memory kept for reuse", MetricType::Gauge);
+    auto allocations =
+        NewFamily("gradwire_system_allocations_total",
+                  "Blocks of device memory that were not to be had by reuse", MetricType::Counter);
     auto healthy =
         NewFamily("gradwire_device_healthy", "Whether the device can be used", MetricType::Gauge);
     for (const auto& backend : store_.backends()) {
@@ -78,9 +81,11 @@ class State : public prometheus::Collectable {
       const std::vector<ClientMetric::Label> device = {{"device", backend->device().name()}};
       Add(live, static_cast<double>(memory.live_bytes), device);
       Add(pooled, static_cast<double>(memory.cached_bytes), device);
+      Add(allocations, static_cast<double>(memory.system_allocations), device);
       Add(healthy, backend->problem().empty() ? 1 : 0, device);
     }
-    for (auto* family : {&live, &pooled, &healthy}) families.push_back(std::move(*family));
+    for (auto* family : {&live, &pooled, &allocations, &healthy})
+      families.push_back(std::move(*family));
   }
   static std::vector<ClientMetric::Label> Labels(const OpDef& op) {
     return {{"domain", std::string(op.domain)},

@@ -49,6 +49,7 @@ void EncodeDevice(const Backend& backend, v1::DeviceInfo* proto) {
   proto->set_threads(description.threads);
   proto->set_live_bytes(memory.live_bytes);
   proto->set_cached_bytes(memory.cached_bytes);
+  proto->set_system_allocations(memory.system_allocations);
   proto->set_memory_bytes(description.memory_bytes);
   proto->set_capability(description.capability);
   proto->set_problem(backend.problem());

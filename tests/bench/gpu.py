@@ -128,7 +128,7 @@ def step_row(client: Client, name: str, peer: str, pairs: int) -> Row:
     bound = None if name == "logistic" else LIMITS[peer]
     return alternate(
         f"{name} against {peer}", ours, theirs, metric="seconds a step", pairs=pairs, limit=bound,
-        budget_s=BUDGET_S, floor=f"{work.flops / 1e9:.3g} GFLOP",
+        budget_s=BUDGET_S, floor=work.floor,
     )  # fmt: skip
 
 

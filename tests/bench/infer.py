@@ -3,6 +3,7 @@ behind a plain Python gRPC server."""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import onnx
 from onnx import numpy_helper
 
 from gradwire import Client
-from measure import Row, alternate
+from measure import Row, alternate, floor_of
 from ort_server import METHOD, OPTIONS, inference
 from report import Result
 from setting import Setting
@@ -67,6 +68,25 @@ def made(name: str, batch: int) -> tuple[onnx.ModelProto, dict[str, Any], str]:
     return model, {feed: np.random.default_rng(0).standard_normal((batch, 3, 224, 224), np.float32)}, out
 
 
+def model_floor(model: onnx.ModelProto, feeds: dict[str, Any], out: str) -> str:
+    """Of its products and convolutions; each weight, the input and the output once."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
+              for value in (*graph.input, *graph.value_info, *graph.output)}  # fmt: skip
+    shapes |= {weight.name: list(weight.dims) for weight in graph.initializer}
+    flops, computed, weights = 0, set(feeds), set[str]()
+    for node in graph.node:
+        if computed.isdisjoint(node.input):
+            continue  # of constants
+        weights |= set(node.input) - computed - {""}
+        computed |= set(node.output)
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            a, b, y = (shapes[name] for name in (*node.input[:2], node.output[0]))
+            flops += 2 * math.prod(y) * (math.prod(b[1:]) if node.op_type == "Conv" else math.prod(a) // math.prod(y[:-1]))
+    elements = sum(math.prod(shapes[name]) for name in (*weights, *feeds, out))
+    return floor_of(flops, 4 * elements)
+
+
 @contextmanager
 def served(path: Path, out: str, threads: int, feeds: dict[str, Any]) -> Iterator[Callable[[], Any]]:
     """A call of the same model behind the Python server."""
@@ -104,12 +124,12 @@ def compare(client: Client, name: str, batch: int, pairs: int) -> list[Row]:
         def in_process() -> Any:
             return peer.run([out], feeds)[0]
 
-        case = f"{name}, batch {batch}"
+        case, floor = f"{name}, batch {batch}", model_floor(model, feeds, out)
         np.testing.assert_allclose(ours(), in_process(), rtol=1e-3, atol=1e-3 if name == "bert" else 1e-5)
-        rows = [alternate(f"{case}, against ONNX Runtime", ours, in_process, pairs=pairs, limit=1.05)]
+        rows = [alternate(f"{case}, against ONNX Runtime", ours, in_process, pairs=pairs, limit=1.05, floor=floor)]
         with served(path, out, threads, feeds) as remote:
             np.testing.assert_allclose(ours(), remote(), rtol=1e-3, atol=1e-3 if name == "bert" else 1e-5)
-            rows.append(alternate(f"{case}, against ONNX Runtime behind gRPC", ours, remote, pairs=pairs))
+            rows.append(alternate(f"{case}, against ONNX Runtime behind gRPC", ours, remote, pairs=pairs, floor=floor))
         return rows
 
 

@@ -21,7 +21,7 @@ class Row:
     spread: tuple[float, float]  # quartiles of the ratio over the pairs
     limit: float | None = None
     better: str = "lower"
-    floor: str = ""  # what the machine would need at its peak
+    floor: str = ""  # see floor_of
 
     def holds(self) -> bool | None:
         """Whether the ratio keeps to its limit; None where there is none."""
@@ -39,6 +39,11 @@ class Metric:
 
     limit: float | None = None
     better: str = "lower"
+
+
+def floor_of(flops: float, size: float) -> str:
+    """What nobody can do without: operations (a multiply-add is two) and bytes from or to memory, each array's counted once."""
+    return f"{flops / 1e9:.3g} GFLOP, {size / 1e6:.3g} MB"
 
 
 def row_of(

@@ -8,11 +8,13 @@ import torch
 from gradwire import commands
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
-from measure import alternate, scaled
+from measure import alternate, floor_of, scaled
 from report import Result
 from setting import Setting
 
 OPERATORS = 1000
+# Operations and bytes of one: it reads two arrays and writes one. Backward is twice that.
+FLOOR = (4, 48)
 CYCLE = ("Mul", "Add", "Tanh", "Sub")
 
 
@@ -61,6 +63,11 @@ def run(setting: Setting) -> Result:
         def torch_both() -> None:
             torch.autograd.grad(torch_chain(), w, x)
 
-        forward_row = alternate("forward", forward, torch_forward, metric="seconds an operator", limit=0.5)
-        both_row = alternate("forward and backward", both, torch_both, metric="seconds an operator", limit=0.5)
+        forward_row = alternate(
+            "forward", forward, torch_forward, metric="seconds an operator", limit=0.5, floor=floor_of(*FLOOR)
+        )
+        both_row = alternate(
+            "forward and backward", both, torch_both, metric="seconds an operator", limit=0.5,
+            floor=floor_of(*(3 * part for part in FLOOR)),
+        )  # fmt: skip
     return Result([scaled(row, 1 / OPERATORS) for row in (forward_row, both_row)])

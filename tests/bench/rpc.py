@@ -88,19 +88,21 @@ def compare(client: RawClient, setting: Setting, transport: str, flags: list[str
         raw_flags = [flag.replace("/socket", "/raw") for flag in flags]
         with setting.raw_server(f"--reply={answer.ByteSize()}", *raw_flags) as raw:
 
-            def both(case: str, *sides: Sample, metrics: Mapping[str, Metric] = METRICS) -> list[Row]:
+            floor = f"{len(request)} bytes there, {answer.ByteSize()} back"
+
+            def both(case: str, *sides: Sample, metrics: Mapping[str, Metric] = METRICS, floor: str = floor) -> list[Row]:
                 taken = sampled(sides, pairs=setting.pairs)
-                return rows_of(f"{transport}, {case}", taken[0], taken[1], metrics)
+                return rows_of(f"{transport}, {case}", taken[0], taken[1], metrics, floor)
 
             empty = unary(client, raw, RAW + "Unary", b"")
             same = unary(client, raw, RAW + "Unary", request)
             add = unary(client, ours, OURS + "Forward", request)
             adds, raws, empties = sampled((add, same, empty), pairs=setting.pairs)
             return [
-                *both("KeepAlive over empty raw call", unary(client, ours, OURS + "KeepAlive", keep_alive), empty),
-                *both("empty Run over empty raw call", unary(client, ours, OURS + "Run", nothing), empty),
-                *rows_of(f"{transport}, Forward over empty raw call", adds, empties, {"p50, us": Metric(1.3)}),
-                *rows_of(f"{transport}, Forward over raw call", adds, raws, METRICS),
+                *both("KeepAlive over empty raw call", unary(client, ours, OURS + "KeepAlive", keep_alive), empty, floor=""),
+                *both("empty Run over empty raw call", unary(client, ours, OURS + "Run", nothing), empty, floor=""),
+                *rows_of(f"{transport}, Forward over empty raw call", adds, empties, {"p50, us": Metric(1.3)}, floor),
+                *rows_of(f"{transport}, Forward over raw call", adds, raws, METRICS, floor),
                 *both(
                     f"Forward, {IN_FLIGHT} calls in flight",
                     unary(client, ours, OURS + "Forward", request, IN_FLIGHT),

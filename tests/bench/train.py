@@ -114,8 +114,28 @@ def compare(client: Client, name: str, peer: str, pairs: int) -> Row:
     bound = None if name == "logistic" else LIMITS[peer]
     return alternate(
         f"{name} against {peer}", ours, theirs, metric="seconds a step", pairs=pairs, limit=bound,
-        floor=f"{work.flops / 1e9:.3g} GFLOP",
+        floor=work.floor,
     )  # fmt: skip
+
+
+# Steps after which a loop has all the memory that it needs, and steps that are watched from there on.
+SETTLING, WATCHED = 20, 100
+
+
+def allocations(client: Client, name: str) -> Row:
+    """Blocks of tensor memory that a training loop has from the system, rather than by reuse, once it is under way."""
+    torch.manual_seed(0)
+    step = remote_step(client, TRAINED[name]())
+
+    def allocated_after(steps: int) -> int:
+        for _ in range(steps):
+            step()
+        return sum(device.system_allocations for device in client.server_info().devices)
+
+    before = allocated_after(SETTLING)
+    grown = allocated_after(WATCHED) - before
+    a_step = grown / WATCHED
+    return Row(f"{name}, tensor memory", "blocks from the system over steps", grown, WATCHED, a_step, (a_step,) * 2, 0.0)
 
 
 def compiles(device: str = "cpu") -> bool:
@@ -133,4 +153,5 @@ def compiles(device: str = "cpu") -> bool:
 def run(setting: Setting) -> Result:
     peers = [peer for peer in LIMITS if peer != "torch.compile" or compiles()]
     with setting.client() as client, torch_rpc():
-        return Result([compare(client, name, peer, setting.pairs) for name in TRAINED for peer in peers])
+        rows = [compare(client, name, peer, setting.pairs) for name in TRAINED for peer in peers]
+        return Result([*rows, *(allocations(client, name) for name in TRAINED)])

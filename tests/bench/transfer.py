@@ -121,9 +121,9 @@ def compare(setting: Setting, client: RawClient, case: str, ours: Side, raw: Sid
     rows: list[Row] = []
     for verb, mine, theirs in (("Put", put, raw_put), ("Fetch", fetch, raw_fetch)):
         named = f"{case}, {'unary' if unary else 'streamed'} {verb} of {name_of(ours.size)}"
-        rows += rows_of(f"{named} over raw gRPC", mine, theirs, metrics)
+        rows += rows_of(f"{named} over raw gRPC", mine, theirs, metrics, name_of(ours.size))
         if limit is not None and not unary:
-            rows += rows_of(f"{named} over memcpy", mine, copied, {"GB/s": Metric(better="higher")})
+            rows += rows_of(f"{named} over memcpy", mine, copied, {"GB/s": Metric(better="higher")}, name_of(ours.size))
     return rows
 
 
@@ -146,7 +146,7 @@ def shared_memory(setting: Setting) -> list[Row]:
                 copy = timed(partial(np.copyto, target, array))
                 puts, copies = sampled((put, copy), pairs=setting.pairs)
                 case = f"shared memory, Put of {name_of(size)} over memcpy"
-                rows += rows_of(case, puts, copies, {"GB/s": Metric(0.8, "higher")})
+                rows += rows_of(case, puts, copies, {"GB/s": Metric(0.8, "higher")}, name_of(size))
                 found = memory.fetch([name_of(size)])[0]
                 if found.flags.owndata or found.flags.writeable:
                     raise AssertionError("the array was copied")

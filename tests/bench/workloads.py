@@ -13,6 +13,7 @@ from torch import nn
 from gradwire import commands
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
+from measure import floor_of
 
 Array = np.ndarray[Any, Any]
 FLOAT = onnx_pb2.TensorProto.FLOAT
@@ -53,12 +54,19 @@ class Workload:
     optimizer: dict[str, Any]  # of StepRequest: {"adam": pb.Adam(...)}
     torch_optimizer: Callable[[Any], Any]
     flops: float  # multiply-adds of a step, times two: forward, and twice that backward
+    states: int  # arrays that the optimizer keeps of each weight
     graph: Graph = field(init=False)
     output: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.graph = Graph(self.module)
         self.output = self.build(self.graph)
+
+    @property
+    def floor(self) -> str:
+        """Of a step: weights and the optimizer's states are read and written, the batch is read."""
+        weights = sum(weight.nbytes for weight in self.graph.weights.values())
+        return floor_of(self.flops, 2 * (1 + self.states) * weights + sum(array.nbytes for array in self.batch))
 
 
 def cross_entropy(module: Any, x: Any, y: Any) -> Any:
@@ -84,7 +92,7 @@ def mlp() -> Workload:
     weights = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
     return Workload(
         module, build, cross_entropy, batch, {"adam": pb.Adam(lr=1e-3)},
-        lambda p: torch.optim.Adam(p, lr=1e-3), 6.0 * 64 * weights,
+        lambda p: torch.optim.Adam(p, lr=1e-3), 6.0 * 64 * weights, 2,
     )  # fmt: skip
 
 
@@ -147,7 +155,7 @@ def resnet() -> Workload:
     macs = 1024 * 9 * (3 * 16 + 4 * 256) + 256 * (9 * (512 + 3 * 1024) + 512) + 64 * (9 * (2048 + 3 * 4096) + 2048)
     return Workload(
         module, build, cross_entropy, batch, {"momentum": pb.Momentum(lr=0.01, momentum=0.9)},
-        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), 6.0 * 32 * macs,
+        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), 6.0 * 32 * macs, 1,
     )  # fmt: skip
 
 
@@ -178,7 +186,7 @@ def transformer() -> Workload:
     macs = size * length * (4 * d * d + 2 * d * ff + 2 * length * d)
     return Workload(
         module, build, lambda m, x, y: nn.functional.mse_loss(m(x), y), batch, {"adamw": pb.AdamW(lr=1e-3)},
-        lambda p: torch.optim.AdamW(p, lr=1e-3), 6.0 * macs,
+        lambda p: torch.optim.AdamW(p, lr=1e-3), 6.0 * macs, 2,
     )  # fmt: skip
 
 
@@ -203,7 +211,7 @@ def lstm() -> Workload:
     batch = (random.standard_normal(shapes[0], np.float32), random.standard_normal(shapes[1], np.float32))
     return Workload(
         module, build, lambda m, x, y: nn.functional.mse_loss(m(x)[0], y), batch, {"adam": pb.Adam(lr=1e-3)},
-        lambda p: torch.optim.Adam(p, lr=1e-3), 6.0 * length * size * 4 * hidden * (features + hidden),
+        lambda p: torch.optim.Adam(p, lr=1e-3), 6.0 * length * size * 4 * hidden * (features + hidden), 2,
     )  # fmt: skip
 
 
@@ -220,7 +228,7 @@ def logistic() -> Workload:
     random = np.random.default_rng(0)
     batch = (random.standard_normal((1, 16), np.float32), np.ones((1, 1), np.float32))
     return Workload(
-        module, build, loss, batch, {"sgd": pb.Sgd(lr=0.01)}, lambda p: torch.optim.SGD(p, lr=0.01), 6.0 * 16,
+        module, build, loss, batch, {"sgd": pb.Sgd(lr=0.01)}, lambda p: torch.optim.SGD(p, lr=0.01), 6.0 * 16, 0,
     )  # fmt: skip
 
 

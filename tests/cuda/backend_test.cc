@@ -81,7 +81,10 @@ TEST(CudaStreamTest, ASessionsEndLeavesItsMemoryToOthers) {
   const void* const block = gpu.backend().NewStream(NoLimit())->Allocate(kMiB)->data();
   EXPECT_EQ(gpu.backend().memory().live_bytes, 0);
   EXPECT_GE(gpu.backend().memory().cached_bytes, static_cast<int64_t>(kMiB));
+  const int64_t allocations = gpu.backend().memory().system_allocations;
+  EXPECT_GT(allocations, 0);
   EXPECT_EQ(two->Allocate(kMiB)->data(), block);
+  EXPECT_EQ(gpu.backend().memory().system_allocations, allocations);
 }
 
 TEST(CudaStreamTest, OutOfMemoryFreesWhatIsCachedFirstAndTheSessionLivesOn) {

@@ -165,6 +165,26 @@ def test_large_memory_that_nobody_wants_goes_back(metered: Metered, connection: 
     assert pooled[-1] <= pooled[0] - (8 << 20)
 
 
+def test_a_training_loop_takes_no_new_memory(metered: Metered, connection: gradwire.Client) -> None:
+    forward = commands.forward([commands.node("MatMul", ["x", "w"], ["y"]), commands.node("ReduceMean", ["y"], ["loss"])])
+    commands_of_a_step = [forward, commands.backward(["loss"]), pb.StepRequest(zero_grad=True, adam=pb.Adam(lr=1e-3))]
+
+    def allocations() -> float:
+        return value(metered.samples(), "gradwire_system_allocations_total", device="cpu")
+
+    with connection.session() as session:
+        start = allocations()
+        session.put({"x": np.ones((300, 400), np.float32)})
+        session.put({"w": np.ones((400, 500), np.float32)}, requires_grad=True)
+        for _ in range(10):
+            session.run(commands_of_a_step)
+        settled = allocations()
+        for _ in range(50):
+            session.run(commands_of_a_step)
+        assert start < settled == allocations()
+        assert [device.system_allocations for device in connection.server_info().devices] == [settled]
+
+
 def test_operators_are_timed(metered: Metered, connection: gradwire.Client) -> None:
     with connection.session() as session:
         session.put({"m": np.ones((300, 300), np.float32)})

@@ -196,6 +196,7 @@ TEST(CachingAllocatorTest, ReusesFreedBlocksOfTheClass) {
   EXPECT_EQ(fake.requests, 2);
   EXPECT_EQ(allocator.stats().live_bytes, 3072);
   EXPECT_EQ(allocator.stats().cached_bytes, 0);
+  EXPECT_EQ(allocator.stats().system_allocations, 2);
   allocator.Free(block, 1024);
   allocator.Free(other, 2048);
 }

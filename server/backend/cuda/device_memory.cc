@@ -55,7 +55,9 @@ void* DeviceMemory::Allocate(Lane& lane, size_t block_size, bool may_wait) {
 void* DeviceMemory::AllocateNewLocked(size_t block_size) {
   const auto held = static_cast<size_t>(stats_.live_bytes + stats_.cached_bytes);
   if (block_size > max_bytes_ || held > max_bytes_ - block_size) return nullptr;
-  return driver_.Allocate(block_size);
+  void* const block = driver_.Allocate(block_size);
+  if (block != nullptr) ++stats_.system_allocations;
+  return block;
 }
 
 void DeviceMemory::Free(Lane& lane, void* block, size_t block_size) {
