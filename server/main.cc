@@ -90,6 +90,8 @@ ABSL_FLAG(bool, record_plans, true,
           "Launch a GPU's work as a whole (CUDA graphs) when a command comes again.");
 ABSL_FLAG(bool, absorb_constants, true,
           "Let convolutions scale and shift by constants when a command comes again.");
+ABSL_FLAG(bool, plan_memory, true,
+          "Put the arrays of a command that comes again into one block, at places planned ahead.");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
           "How long a session lives without a call, unless it asks otherwise.");
 ABSL_FLAG(absl::Duration, max_lease, absl::Hours(24), "The longest lease that a session may ask.");
@@ -142,7 +144,8 @@ SessionLimits Limits() {
   limits.plans = {.fuse = absl::GetFlag(FLAGS_fuse_plans),
                   .channels_last = absl::GetFlag(FLAGS_channels_last),
                   .record = absl::GetFlag(FLAGS_record_plans),
-                  .absorb = absl::GetFlag(FLAGS_absorb_constants)};
+                  .absorb = absl::GetFlag(FLAGS_absorb_constants),
+                  .memory = absl::GetFlag(FLAGS_plan_memory)};
   limits.max_bytes = absl::GetFlag(FLAGS_max_bytes);
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
   limits.tenant = {absl::GetFlag(FLAGS_max_tenant_bytes), absl::GetFlag(FLAGS_max_tenant_sessions)};

@@ -1,6 +1,7 @@
 #include "exec/executor.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "backend/cpu/dnnl.h"
@@ -8,6 +9,7 @@
 #include "core/error.h"
 #include "exec/chain.h"
 #include "exec/checks_of_run.h"
+#include "exec/memory_plan.h"
 #include "exec/op_times.h"
 #include "exec/run_step.h"
 #include "graph/anomaly.h"
@@ -85,9 +87,11 @@ void Executor::Run(Node& node) {
 void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
   ChecksOfRun checks(stream_);
   OpClock clock;
+  std::optional<PlannedPlaces> places;
+  if (plan.memory != nullptr) places.emplace(*plan.memory, stream_);
   for (const PlanStep& step : plan.steps) {
     between_ops_();
-    RunStep(step, arrays, stream_);
+    RunStep(step, arrays, stream_, places.has_value() ? &*places : nullptr);
     if (step.chain != nullptr) {
       clock.Ran(step.chain->ops);
     } else {

@@ -1,10 +1,12 @@
 #include "exec/improve.h"
 
+#include <memory>
 #include <utility>
 
 #include "exec/absorb.h"
 #include "exec/epilogue.h"
 #include "exec/fusion.h"
+#include "exec/memory_plan.h"
 #include "exec/relayout.h"
 
 namespace gradwire {
@@ -15,6 +17,9 @@ NumberedTensors Improve(Plan& plan, NumberedTensors constants, const PlanOptions
   if (options.channels_last) plan = PutChannelsLast(plan);
   constants = executor.Fold(plan, std::move(constants));
   if (options.fuse) plan = Fuse(FuseEpilogues(std::move(plan)), executor.stream());
+  if (options.memory && executor.stream().device().type == DeviceType::kCpu) {
+    plan.memory = std::make_shared<const MemoryPlan>(plan);
+  }
   return constants;
 }
 

@@ -27,17 +27,20 @@ struct OperatorCall {
 // Fills the outputs, with the kernel of the stream's device or on the host.
 void RunKernel(const OperatorCall& call, const Tensors& inputs, Tensors& outputs, Stream& stream);
 
+// Whether output 0 of `spec` may take over the memory of an input.
+inline bool MayDonate(const OpDef& op, const TensorSpec& input, const TensorSpec& spec) {
+  // A buffer of strings holds pools: those of one array, not of the next.
+  return op.in_place && spec.dtype != DType::kString && input.dims == spec.dims &&
+         BitWidth(input.dtype) == BitWidth(spec.dtype);
+}
+
 // The buffer of an input that output 0 may take over; null where there is none. `donates(i)`: may
 // input i be overwritten?
 template <class Donates>
 BufferPtr DonatedBy(const OpDef& op, const Tensors& inputs, const TensorSpec& spec,
                     const Donates& donates) {
-  // A buffer of strings holds pools: those of one array, not of the next.
-  if (!op.in_place || spec.dtype == DType::kString) return nullptr;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const bool fits = inputs[i] && inputs[i].dims() == spec.dims &&
-                      BitWidth(inputs[i].dtype()) == BitWidth(spec.dtype);
-    if (fits && donates(i)) return inputs[i].buffer();
+    if (inputs[i] && MayDonate(op, inputs[i].spec(), spec) && donates(i)) return inputs[i].buffer();
   }
   return nullptr;
 }

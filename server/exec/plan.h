@@ -13,7 +13,8 @@
 
 namespace gradwire {
 
-struct Chain;  // exec/chain.h
+struct Chain;      // exec/chain.h
+class MemoryPlan;  // exec/memory_plan.h
 namespace onednn {
 class Packed;  // backend/cpu/dnnl.h
 }
@@ -46,6 +47,7 @@ struct PlanOptions {
   bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
   bool record = true;         // work is recorded where the device can: exec/replay.h
   bool absorb = true;         // convolutions scale and shift by constants: exec/absorb.h
+  bool memory = true;         // arrays lie in one block, on a CPU: exec/memory_plan.h
 };
 
 using NumberedTensors = std::vector<std::pair<int, Tensor>>;
@@ -54,6 +56,8 @@ struct Plan {
   std::vector<PlanStep> steps;
   std::vector<TensorSpec> specs;  // by number
   std::vector<int> kept;          // arrays that are wanted afterwards
+  // Null where arrays are put wherever there is memory.
+  std::shared_ptr<const MemoryPlan> memory;
 };
 
 // Says anew which steps are the last to read an array, and which outputs nobody reads.

@@ -1,6 +1,7 @@
 #include "exec/replay.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "core/error.h"
@@ -19,6 +20,17 @@ class Lent : public Buffer {
 
  private:
   const BufferPtr memory_;
+};
+
+// Places that were chosen beforehand.
+class ChosenPlaces : public Places {
+ public:
+  explicit ChosenPlaces(std::span<const BufferPtr> buffers) : buffers_(buffers) {}
+  BufferPtr Of(int array, size_t) override { return buffers_[static_cast<size_t>(array)]; }
+  bool MayTakeOver(int, int) const override { return true; }
+
+ private:
+  const std::span<const BufferPtr> buffers_;
 };
 
 // A loop needs one, or two between which it goes back and forth; others have no addresses that
@@ -95,8 +107,8 @@ Replay::Replay(const Plan& plan, std::vector<int> fresh)
   homes_.resize(placed_.size());
 }
 
-std::optional<Replay::Places> Replay::FreePlaces(const Plan& plan, Stream& stream) {
-  Places places(plan.specs.size());
+std::optional<Replay::Buffers> Replay::FreePlaces(const Plan& plan, Stream& stream) {
+  Buffers places(plan.specs.size());
   for (size_t i = 0; i < placed_.size(); ++i) {
     const auto number = static_cast<size_t>(placed_[i]);
     const auto home = std::find_if(homes_[i].begin(), homes_[i].end(),
@@ -112,11 +124,11 @@ std::optional<Replay::Places> Replay::FreePlaces(const Plan& plan, Stream& strea
 }
 
 Replay::Addresses Replay::AddressesOf(const std::vector<Tensor>& arrays,
-                                      const Places& places) const {
+                                      const Buffers& buffers) const {
   Addresses addresses;
   for (size_t i = 0; i < arrays.size(); ++i) {
     const bool fresh = std::find(fresh_.begin(), fresh_.end(), static_cast<int>(i)) != fresh_.end();
-    const BufferPtr& buffer = arrays[i] && !fresh ? arrays[i].buffer() : places[i];
+    const BufferPtr& buffer = arrays[i] && !fresh ? arrays[i].buffer() : buffers[i];
     if (buffer != nullptr) addresses.push_back(buffer->data());
   }
   return addresses;
@@ -142,24 +154,26 @@ void Replay::StageFresh(const Plan& plan, std::vector<Tensor>& arrays, Stream& s
   }
 }
 
-void Replay::RunSteps(const Plan& plan, std::vector<Tensor>& arrays, const Places& places,
+void Replay::RunSteps(const Plan& plan, std::vector<Tensor>& arrays, const Buffers& buffers,
                       Executor& executor) {
   Stream& stream = executor.stream();
+  ChosenPlaces places(buffers);
   OpClock clock;
   for (size_t s = 0; s < plan.steps.size(); ++s) {
     executor.Poll();
     const int64_t before = stream.host_accesses();
-    RunStep(plan.steps[s], arrays, stream, places);
+    RunStep(plan.steps[s], arrays, stream, &places);
     if (stream.host_accesses() != before) on_host_[s] = true;
     clock.Ran(OpsOf(plan.steps[s]));
   }
-  MoveToPlaces(placed_, places, arrays, stream);
+  MoveToPlaces(placed_, buffers, arrays, stream);
 }
 
-void Replay::Record(const Plan& plan, std::vector<Tensor>& arrays, const Places& places,
+void Replay::Record(const Plan& plan, std::vector<Tensor>& arrays, const Buffers& buffers,
                     Executor& executor, Variant& variant) {
   std::vector<Part> parts;  // ends after a capture that fails: it waits for the queue
   std::unique_ptr<Capture> capture = executor.stream().NewCapture();
+  ChosenPlaces places(buffers);
   OpClock clock;
   const size_t count = plan.steps.size();
   for (size_t s = 0, recorded = 0; recorded == 0 || s < count;) {
@@ -167,16 +181,16 @@ void Replay::Record(const Plan& plan, std::vector<Tensor>& arrays, const Places&
     Part& part = parts.emplace_back();
     if (s < count && on_host_[s]) {
       part.step = s;
-      part.arrays = ViewOf(RunStep(plan.steps[s], arrays, capture->stream(), places));
+      part.arrays = ViewOf(RunStep(plan.steps[s], arrays, capture->stream(), &places));
       Count(plan.steps[s++], part.ops);
       recorded = 0;
     } else {
       capture->Begin();
       for (; s < count && !on_host_[s]; ++s) {
-        RunStep(plan.steps[s], arrays, capture->stream(), places);
+        RunStep(plan.steps[s], arrays, capture->stream(), &places);
         Count(plan.steps[s], part.ops);
       }
-      if (s == count) MoveToPlaces(placed_, places, arrays, capture->stream());
+      if (s == count) MoveToPlaces(placed_, buffers, arrays, capture->stream());
       part.recording = capture->End();
       part.recording->Launch();
       recorded = 1;
@@ -217,7 +231,7 @@ bool Replay::Tried(const F& f) {
 }
 
 bool Replay::RunRecorded(const Plan& plan, std::vector<Tensor>& arrays, Executor& executor) {
-  std::optional<Places> places;
+  std::optional<Buffers> places;
   if (!Tried([&] { places = FreePlaces(plan, executor.stream()); }) || !places) return false;
   Addresses addresses = AddressesOf(arrays, *places);
   Variant* const variant = Find(addresses);

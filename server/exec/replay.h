@@ -52,7 +52,7 @@ class Replay {
     std::unique_ptr<Capture> capture;  // keeps the memory of the parts, which go before it
     std::vector<Part> parts;
   };
-  using Places = std::vector<BufferPtr>;  // by number; null where there is none
+  using Buffers = std::vector<BufferPtr>;  // by number; null where there is none
   // Memory, and what stands for it while somebody holds it.
   struct Home {
     BufferPtr memory;
@@ -60,8 +60,8 @@ class Replay {
   };
 
   // A place that nobody holds for each of placed_; none where all places of one are held.
-  std::optional<Places> FreePlaces(const Plan& plan, Stream& stream);
-  Addresses AddressesOf(const std::vector<Tensor>& arrays, const Places& places) const;
+  std::optional<Buffers> FreePlaces(const Plan& plan, Stream& stream);
+  Addresses AddressesOf(const std::vector<Tensor>& arrays, const Buffers& places) const;
   Variant* Find(const Addresses& addresses);
 
   // False where the plan is to run without recordings, on what `arrays` held.
@@ -70,10 +70,10 @@ class Replay {
   template <class F>
   bool Tried(const F& f);
   // Runs the steps as they come, and sees which ones the host has a part in.
-  void RunSteps(const Plan& plan, std::vector<Tensor>& arrays, const Places& places,
+  void RunSteps(const Plan& plan, std::vector<Tensor>& arrays, const Buffers& places,
                 Executor& executor);
   // The same, recording.
-  void Record(const Plan& plan, std::vector<Tensor>& arrays, const Places& places,
+  void Record(const Plan& plan, std::vector<Tensor>& arrays, const Buffers& places,
               Executor& executor, Variant& variant);
   void RunParts(const Plan& plan, Executor& executor, Variant& variant) const;
   void StageFresh(const Plan& plan, std::vector<Tensor>& arrays, Stream& stream);

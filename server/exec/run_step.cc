@@ -1,6 +1,7 @@
 #include "exec/run_step.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "exec/chain.h"
@@ -8,44 +9,44 @@
 namespace gradwire {
 namespace {
 
-BufferPtr PlaceOf(int array, std::span<const BufferPtr> places) {
-  return array == kNoArray || places.empty() ? nullptr : places[static_cast<size_t>(array)];
-}
-
 // Output i: in its place, in the memory of an input that is no longer read, or in new memory.
+// `donor(may_donate)`: the buffer of the first fitting input that may be overwritten.
 template <class Donor>
-Tensor OutputOf(const PlanStep& step, size_t i, Stream& stream, std::span<const BufferPtr> places,
-                const Donor& donor) {
-  BufferPtr buffer = PlaceOf(step.outputs[i], places);
-  if (buffer == nullptr) buffer = donor();
-  return buffer ? Tensor(step.specs[i], std::move(buffer)) : AllocateTensor(stream, step.specs[i]);
+Tensor OutputOf(const PlanStep& step, size_t i, const StepArrays& call, Stream& stream,
+                Places* places, const Donor& donor) {
+  const int output = step.outputs[i];
+  const TensorSpec& spec = step.specs[i];
+  BufferPtr buffer;
+  if (places != nullptr && output != kNoArray) {
+    buffer = places->Of(output, static_cast<size_t>(spec.bytes()));
+  }
+  if (buffer == nullptr) {
+    buffer = donor([&](size_t k) {
+      return step.last_use[k] && call.inputs[k].buffer().use_count() == 1 &&
+             (places == nullptr || places->MayTakeOver(step.inputs[k], output));
+    });
+  }
+  return buffer ? Tensor(spec, std::move(buffer)) : AllocateTensor(stream, spec);
 }
 
-void RunOperator(const PlanStep& step, StepArrays& call, Stream& stream,
-                 std::span<const BufferPtr> places) {
-  const auto donates = [&](size_t k) {
-    return step.last_use[k] && call.inputs[k].buffer().use_count() == 1;
-  };
+void RunOperator(const PlanStep& step, StepArrays& call, Stream& stream, Places* places) {
   for (size_t i = 0; i < step.outputs.size(); ++i) {
     if (step.op->alias) {
       call.outputs.emplace_back(step.specs[i], call.inputs[i].buffer());
       continue;
     }
-    call.outputs.push_back(OutputOf(step, i, stream, places, [&]() -> BufferPtr {
+    call.outputs.push_back(OutputOf(step, i, call, stream, places, [&](const auto& donates) {
       return i == 0 ? DonatedBy(*step.op, call.inputs, step.specs[0], donates) : nullptr;
     }));
   }
   RunStepAgain(step, call, stream);
 }
 
-void RunLinks(const PlanStep& step, StepArrays& call, Stream& stream,
-              std::span<const BufferPtr> places) {
+void RunLinks(const PlanStep& step, StepArrays& call, Stream& stream, Places* places) {
   for (size_t i = 0; i < step.outputs.size(); ++i) {
-    call.outputs.push_back(OutputOf(step, i, stream, places, [&]() -> BufferPtr {
+    call.outputs.push_back(OutputOf(step, i, call, stream, places, [&](const auto& donates) {
       const std::vector<size_t>& donors = step.chain->donors[i];
-      const auto donor = std::find_if(donors.begin(), donors.end(), [&](size_t k) {
-        return step.last_use[k] && call.inputs[k].buffer().use_count() == 1;
-      });
+      const auto donor = std::find_if(donors.begin(), donors.end(), donates);
       return donor != donors.end() ? call.inputs[*donor].buffer() : nullptr;
     }));
   }
@@ -58,7 +59,7 @@ void RunLinks(const PlanStep& step, StepArrays& call, Stream& stream,
 }  // namespace
 
 StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream,
-                   std::span<const BufferPtr> places) {
+                   Places* places) {
   StepArrays call;
   Placed(*step.op, step.origin, [&] {
     for (size_t i = 0; i < step.inputs.size(); ++i) {

@@ -2,7 +2,6 @@
 #ifndef GRADWIRE_EXEC_RUN_STEP_H_
 #define GRADWIRE_EXEC_RUN_STEP_H_
 
-#include <span>
 #include <vector>
 
 #include "exec/operator_run.h"
@@ -16,11 +15,22 @@ struct StepArrays {
   Tensors outputs;
 };
 
+// Where a run puts arrays, by number.
+class Places {
+ public:
+  virtual ~Places() = default;
+  // Memory for an array of so many bytes; null: the run is to find some.
+  virtual BufferPtr Of(int array, size_t bytes) = 0;
+  // Whether `from`, which nobody reads any more, may leave its memory to `to`, which has no place
+  // and is kNoArray where nobody reads it.
+  virtual bool MayTakeOver(int from, int to) const = 0;
+};
+
 // Takes the step's inputs from `arrays`, by number, and puts its outputs there; frees or reuses
-// what nobody reads afterwards. Where `places` has a buffer for an array, it is put there. Errors
+// what nobody reads afterwards. Without `places`, arrays are put wherever there is memory. Errors
 // say where they come from.
 StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream,
-                   std::span<const BufferPtr> places = {});
+                   Places* places = nullptr);
 
 // Runs an operator's step anew on the arrays that it ran on before.
 void RunStepAgain(const PlanStep& step, StepArrays& arrays, Stream& stream);

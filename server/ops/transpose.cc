@@ -100,6 +100,32 @@ void TransposeTile(const T* __restrict in, int64_t in_stride, T* __restrict out,
   }
 }
 
+// Of few columns, which are all that a row of the output consists of: whole vectors are dealt out
+// where the number is known beforehand.
+template <int kColumns, class T>
+void Interleave(const T* __restrict in, int64_t in_stride, T* __restrict out, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int j = 0; j < kColumns; ++j) out[i * kColumns + j] = in[j * in_stride + i];
+  }
+}
+
+// Some rows of the output, with all columns.
+template <class T>
+void TransposeBand(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows,
+                   int64_t columns) {
+  constexpr int64_t kSide = 64 / sizeof(T);
+  if (out_stride == columns) {
+    if (columns == 2) return Interleave<2>(in, in_stride, out, rows);
+    if (columns == 3) return Interleave<3>(in, in_stride, out, rows);
+    if (columns == 4) return Interleave<4>(in, in_stride, out, rows);
+    if (columns == 8) return Interleave<8>(in, in_stride, out, rows);
+  }
+  for (int64_t j = 0; j < columns; j += kSide) {
+    TransposeTile(in + j * in_stride, in_stride, out + j, out_stride, rows,
+                  std::min(kSide, columns - j));
+  }
+}
+
 // Another axis becomes innermost: for each index of the remaining axes, a matrix is transposed
 // whose columns are that axis and whose rows are the input's innermost one.
 template <class T>
@@ -125,14 +151,19 @@ void TransposeMatrices(const T* in, T* out, const Layout& layout) {
   const int64_t bands = (rows + height - 1) / height;
   const int64_t grain = std::max<int64_t>(1, (1 << 15) / (columns * std::min(rows, height)));
   ParallelFor(NumElements(dims) * bands, grain, [&](int64_t begin, int64_t end) {
+    Odometer from_matrix(dims, from, begin / bands);
+    Odometer to_matrix(dims, to, begin / bands);
+    int64_t row = begin % bands * height;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = (i % bands) * height;
-      const T* source = in + Odometer(dims, from, i / bands).offset() + row;
-      T* target = out + Odometer(dims, to, i / bands).offset() + row * out_strides[at];
-      for (int64_t j = 0; j < columns; j += kSide) {
-        TransposeTile(source + j * layout.strides[last], layout.strides[last], target + j,
-                      out_strides[at], std::min(height, rows - row), std::min(kSide, columns - j));
-      }
+      const T* source = in + from_matrix.offset() + row;
+      T* target = out + to_matrix.offset() + row * out_strides[at];
+      TransposeBand(source, layout.strides[last], target, out_strides[at],
+                    std::min(height, rows - row), columns);
+      row += height;
+      if (row < rows) continue;
+      row = 0;
+      from_matrix.Next();
+      to_matrix.Next();
     }
   });
 }

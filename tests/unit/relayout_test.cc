@@ -79,6 +79,30 @@ TEST_F(RelayoutTest, WhatIsWantedInItsUsualOrderIsGivenSo) {
               ElementsAre("Transpose", "Conv", "Transpose", "Reshape", "Tanh"));
 }
 
+// ShuffleNet's: channels are divided into groups, which change places with what they consist of.
+TEST_F(RelayoutTest, ChannelsAreShuffledWhereTheyLie) {
+  const Value h = Conv(Normal({2, 3, 4, 5}), Normal({12, 3, 3, 3}));
+  const Value groups = Transpose(Reshape(h, {2, 3, 4, 4, 5}), {0, 2, 1, 3, 4});
+  const Value shuffled = Reshape(groups, {2, 12, 4, 5});
+  const Value w = Normal({6, 12, 3, 3});
+  EXPECT_THAT(StepsOf({Conv(shuffled, w)}), ElementsAre("Transpose", "Conv", "Reshape", "Transpose",
+                                                        "Reshape", "Conv", "Transpose"));
+  EXPECT_THAT(StepsOf({Conv(shuffled, w), groups}),
+              ElementsAre("Transpose", "Conv", "Reshape", "Transpose", "Reshape", "Conv",
+                          "Transpose", "Transpose"));
+}
+
+TEST_F(RelayoutTest, ChannelsOfSeveralDimensionsAreNoImages) {
+  const Value h = Conv(Normal({2, 3, 4, 5}), Normal({12, 3, 3, 3}));
+  const Value groups = Reshape(h, {2, 3, 4, 4, 5});
+  StepsOf({Tanh(groups) + groups});
+  StepsOf({Call("MaxPool", {groups}, {{"kernel_shape", std::vector<int64_t>{1, 2, 2}}})});
+  StepsOf({Transpose(groups, {0, 3, 2, 1, 4}), Transpose(groups, {1, 0, 2, 3, 4})});
+  StepsOf({Reshape(groups, {2, 3, 4, 20}), Reshape(groups, {6, 4, 4, 5})});
+  StepsOf(
+      {Reshape(Transpose(Reshape(h, {2, 2, 3, 2, 4, 5}), {0, 3, 1, 2, 4, 5}), {2, 4, 3, 4, 5})});
+}
+
 TEST_F(RelayoutTest, WindowsThatOneDnnDoesNotKnowStayAsTheyAre) {
   const Value x = Normal({1, 3, 9, 9});
   const Value y = Call("gradwire::Conv", {x, Normal({4, 3, 3, 3})},
@@ -112,7 +136,7 @@ TEST_F(RelayoutTest, RandomProgramsGiveTheSameNumbers) {
     for (int i = 0; i < 12; ++i) {
       const Value x = pick();
       const auto per_channel = [&] { return Square(Normal({channels})); };
-      switch (Below(14)) {
+      switch (Below(15)) {
         case 0:
           values.push_back(Conv(x, Normal({channels, channels, 3, 3}) * 0.2));
           break;
@@ -176,6 +200,14 @@ TEST_F(RelayoutTest, RandomProgramsGiveTheSameNumbers) {
                                     {x, pick(), per_channel(), per_channel(), per_channel() + 0.5},
                                     {{"epsilon", 1e-5}}, 3)[0]);
           break;
+        case 13: {
+          const int64_t groups = channels % 2 == 0 ? 2 : 1;
+          const Dims parts = {dims[0], groups, channels / groups, 5, 6};
+          const Value shuffled = Transpose(Reshape(x, parts), {0, 2, 1, 3, 4});
+          if (Below(3) == 0) values.push_back(Reshape(Tanh(shuffled), dims));
+          values.push_back(Reshape(shuffled, dims));
+          break;
+        }
         default:
           values.push_back(Tanh(x + pick()));
       }
