@@ -7,6 +7,7 @@
 #include "exec/epilogue.h"
 #include "exec/fusion.h"
 #include "exec/memory_plan.h"
+#include "exec/postpone.h"
 #include "exec/relayout.h"
 
 namespace gradwire {
@@ -14,6 +15,7 @@ namespace gradwire {
 NumberedTensors Improve(Plan& plan, NumberedTensors constants, const PlanOptions& options,
                         Executor& executor) {
   if (options.absorb) constants = AbsorbConstants(plan, std::move(constants), executor);
+  if (options.fuse) plan = PostponeRelu(std::move(plan));
   if (options.channels_last) plan = PutChannelsLast(plan);
   constants = executor.Fold(plan, std::move(constants));
   if (options.fuse) plan = Fuse(FuseEpilogues(std::move(plan)), executor.stream());

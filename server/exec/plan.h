@@ -42,7 +42,7 @@ struct PlanStep {
 // How plans are made faster, each for itself.
 struct PlanOptions {
   // Products do what comes after them, elementwise operators run as chains: exec/epilogue.h,
-  // exec/fusion.h
+  // exec/fusion.h; Relu after maxima: exec/postpone.h
   bool fuse = true;
   bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
   bool record = true;         // work is recorded where the device can: exec/replay.h
