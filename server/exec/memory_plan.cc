@@ -213,7 +213,7 @@ PlannedPlaces::PlannedPlaces(const MemoryPlan& plan, Stream& stream) : plan_(pla
   try {
     block_ = stream.Allocate(static_cast<size_t>(plan.bytes()));
   } catch (const Error&) {
-    // A run that lets each array go as early as it can may have room.
+    block_ = nullptr;  // a run that lets each array go as early as it can may have room
   }
 }
 

@@ -38,7 +38,7 @@ class MemoryPlanTest : public testing::FusionBench, public ::testing::Test {
     return planned.memory->bytes();
   }
   // Operators in place, views, products, and parts.
-  Value RandomCall(const Value& a, const Value& b) {
+  Value CallWithViews(const Value& a, const Value& b) {
     switch (Below(7)) {
       case 0:
         return a + b;
@@ -106,7 +106,7 @@ TEST_F(MemoryPlanTest, RandomProgramsGiveTheSameBits) {
     std::vector<Value> values = {Square(), Square()};
     for (int i = 0; i < 30; ++i) {
       const Value a = values[Below(values.size())];
-      values.push_back(RandomCall(a, values[Below(values.size())]));
+      values.push_back(CallWithViews(a, values[Below(values.size())]));
     }
     BlockOf(Some(values));
     BlockOf(RandomProgram());
