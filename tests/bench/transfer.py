@@ -17,7 +17,7 @@ from gradwire import dtypes
 from gradwire._proto.gradwire.v1 import gradwire_pb2 as pb
 from gradwire._proto.gradwire.v1 import onnx_pb2
 from gradwire.testing import Server
-from measure import Metric, Row, rows_of, sampled, seconds
+from measure import Metric, Row, row_of, rows_of, sampled, seconds
 from report import Curve, Result
 from rpc import OURS, RAW
 from setting import RawClient, Setting, cpu_seconds, listening_flags, resident_bytes
@@ -35,6 +35,7 @@ HELD_BYTES = MIB
 # A sample moves at least so much.
 SAMPLE_BYTES = 16 * MIB
 MOST_REPEATS = 256
+PEAKS = 5
 
 
 def name_of(size: int) -> str:
@@ -158,17 +159,19 @@ def shared_memory(setting: Setting) -> list[Row]:
 
 
 def peak(setting: Setting, client: RawClient, size: int) -> Row:
-    """The most memory that a fresh server ever had for one array, over 1.02 of the array and 64 MiB."""
-    with setting.server() as server, gradwire.connect(server.target) as connected, connected.session() as session:
-        started = resident_bytes(server.pid)
-        put, _ = Side(client, server, size).ours(session.id, unary=False)
-        put()
-        allowed = 1.02 * size + 64 * MIB
-        most = float(server.peak_rss())
-        return Row(
-            f"TCP, streamed Put of {name_of(size)}", "peak server bytes over 1.02 payload + 64 MiB", most, allowed,
-            most / allowed, (most / allowed,) * 2, 1.0, floor=f"{started >> 20} MiB before",
-        )  # fmt: skip
+    """The most memory that a fresh server ever had for one array, over 1.02 of the array and 64 MiB; of several servers,
+    since what has come and is not yet copied depends on who was faster."""
+    allowed = 1.02 * size + 64 * MIB
+    most, started = [], []
+    for _ in range(PEAKS):
+        with setting.server() as server, gradwire.connect(server.target) as connected, connected.session() as session:
+            started.append(resident_bytes(server.pid))
+            put, _ = Side(client, server, size).ours(session.id, unary=False)
+            put()
+            most.append((float(server.peak_rss()), allowed))
+        client("disconnect")
+    name = "peak server bytes over 1.02 payload + 64 MiB"
+    return row_of(f"TCP, streamed Put of {name_of(size)}", name, most, Metric(1.0), f"{min(started) >> 20} MiB before")
 
 
 def check(session: gradwire.Session) -> None:

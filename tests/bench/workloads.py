@@ -97,66 +97,114 @@ def mlp() -> Workload:
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions with batch normalisation, and a way around them."""
+    """Convolutions of so many channels in and out, extent and stride, each normalised, and a way around them."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+    def __init__(self, *layers: tuple[int, int, int, int]) -> None:
         super().__init__()
-        self.stride = [stride, stride]
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.short = nn.Conv2d(channels_in, channels, 1, stride, bias=False) if stride > 1 else None
+        self.convs = nn.ModuleList(convolution(*layer) for layer in layers)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(layer[1]) for layer in layers)
+        first, last, stride = layers[0][0], layers[-1][1], max(layer[3] for layer in layers)
+        same = first == last and stride == 1
+        self.around = None if same else nn.Sequential(convolution(first, last, 1, stride), nn.BatchNorm2d(last))
 
     def forward(self, x: Any) -> Any:
-        y = nn.functional.relu(self.bn1(self.conv1(x)))
-        around = x if self.short is None else self.short(x)
-        return nn.functional.relu(self.bn2(self.conv2(y)) + around)
+        y = x
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            y = norm(conv(nn.functional.relu(y) if i else y))
+        return nn.functional.relu(y + (x if self.around is None else self.around(x)))
+
+
+def convolution(channels_in: int, channels: int, extent: int, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels, extent, stride, extent // 2, bias=False)
 
 
 class ResNet(nn.Module):
-    """A stem, three stages of two blocks, and a classifier, for 3x32x32 images."""
+    """A stem, blocks, and a classifier (He et al., 2015)."""
 
-    def __init__(self) -> None:
+    def __init__(self, stem: nn.Conv2d, pools: bool, blocks: list[Residual], classes: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn = nn.BatchNorm2d(16)
-        stages = [(16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
-        self.blocks = nn.Sequential(*(Residual(*stage) for stage in stages))
-        self.head = nn.Linear(64, 10)
+        self.stem = stem
+        self.norm = nn.BatchNorm2d(stem.out_channels)
+        self.pools = pools
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(blocks[-1].convs[-1].out_channels, classes)
 
     def forward(self, x: Any) -> Any:
-        x = self.blocks(nn.functional.relu(self.bn(self.stem(x))))
+        x = nn.functional.relu(self.norm(self.stem(x)))
+        x = self.blocks(nn.functional.max_pool2d(x, 3, 2, 1) if self.pools else x)
         return self.head(x.mean((2, 3)))
 
 
-def resnet() -> Workload:
-    module = ResNet()
+def normalised(g: Graph, x: str, conv: nn.Conv2d, name: str, norm: str) -> str:
+    """What a convolution gives, normalised over the batch."""
+    pads = [extent for extent in conv.padding for _ in range(2)]
+    x = g("Conv", x, f"{name}.weight", pads=pads, strides=list(conv.stride))
+    mean, variance = (g.constant(np.full(conv.out_channels, value), np.float32) for value in (0, 1))
+    return g("BatchNormalization", x, f"{norm}.weight", f"{norm}.bias", mean, variance, outputs=3, training_mode=1)
 
-    def norm(g: Graph, x: str, name: str) -> str:
-        channels = g.weights[f"{name}.weight"].shape[0]
-        mean, variance = g.constant(np.zeros(channels), np.float32), g.constant(np.ones(channels), np.float32)
-        return g("BatchNormalization", x, f"{name}.weight", f"{name}.bias", mean, variance, outputs=3, training_mode=1)
+
+def residual(g: Graph, x: str, block: Residual, name: str) -> str:
+    y = x
+    for i, conv in enumerate(block.convs):
+        y = normalised(g, g("Relu", y) if i else y, conv, f"{name}.convs.{i}", f"{name}.norms.{i}")
+    if block.around is not None:
+        x = normalised(g, x, block.around[0], f"{name}.around.0", f"{name}.around.1")
+    return g("Relu", g("Add", y, x))
+
+
+def image_classifier(module: ResNet, size: int, extent: int) -> Workload:
+    """Trained by SGD with momentum on so many random pictures."""
 
     def build(g: Graph) -> str:
-        x = g("Relu", norm(g, g("Conv", "x", "stem.weight", pads=[1] * 4), "bn"))
+        x = g("Relu", normalised(g, "x", module.stem, "stem", "norm"))
+        if module.pools:
+            x = g("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
         for i, block in enumerate(module.blocks):
-            name, stride = f"blocks.{i}", block.stride
-            y = g("Relu", norm(g, g("Conv", x, f"{name}.conv1.weight", pads=[1] * 4, strides=stride), f"{name}.bn1"))
-            y = norm(g, g("Conv", y, f"{name}.conv2.weight", pads=[1] * 4), f"{name}.bn2")
-            around = x if block.short is None else g("Conv", x, f"{name}.short.weight", strides=stride)
-            x = g("Relu", g("Add", y, around))
+            x = residual(g, x, block, f"blocks.{i}")
         pooled = g("ReduceMean", x, g.constant([2, 3]), keepdims=0)
         return g("SoftmaxCrossEntropyLoss", g.linear(pooled, "head"), "y")
 
     random = np.random.default_rng(0)
-    batch = (random.standard_normal((32, 3, 32, 32), np.float32), random.integers(0, 10, 32))
-    # 3x3 convolutions: the stem, then two a block at 32x32, 16x16 and 8x8; shortcuts are 1x1.
-    macs = 1024 * 9 * (3 * 16 + 4 * 256) + 256 * (9 * (512 + 3 * 1024) + 512) + 64 * (9 * (2048 + 3 * 4096) + 2048)
+    x = random.standard_normal((size, 3, extent, extent), np.float32)
     return Workload(
-        module, build, cross_entropy, batch, {"momentum": pb.Momentum(lr=0.01, momentum=0.9)},
-        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), 6.0 * 32 * macs, 1,
+        module, build, cross_entropy, (x, random.integers(0, module.head.out_features, size)),
+        {"momentum": pb.Momentum(lr=0.01, momentum=0.9)}, lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
+        6.0 * size * macs(module, x[:1]), 1,
     )  # fmt: skip
+
+
+def macs(module: nn.Module, x: Array) -> int:
+    """Multiply-adds of a module's convolutions and products on x."""
+    total = 0
+
+    def count(layer: Any, _: Any, out: Any) -> None:
+        nonlocal total
+        total += out.numel() * layer.weight[0].numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in module.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    with torch.no_grad():
+        module.eval()(torch.from_numpy(x))
+    module.train()
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def resnet(size: int = 32) -> Workload:
+    """Three stages of two blocks for pictures of 32x32."""
+    stages = [(16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
+    blocks = [Residual((before, after, 3, stride), (after, after, 3, 1)) for before, after, stride in stages]
+    return image_classifier(ResNet(convolution(3, 16, 3, 1), False, blocks, 10), size, 32)
+
+
+def resnet50(size: int = 32) -> Workload:
+    """ResNet-50, its stride in the 3x3 convolutions, for pictures of 224x224."""
+    blocks, before = [], 64
+    for narrow, count, first_stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for stride in (first_stride, *[1] * (count - 1)):
+            blocks.append(Residual((before, narrow, 1, 1), (narrow, narrow, 3, stride), (narrow, 4 * narrow, 1, 1)))
+            before = 4 * narrow
+    return image_classifier(ResNet(convolution(3, 64, 7, 2), True, blocks, 1000), size, 224)
 
 
 def transformer() -> Workload:
