@@ -223,6 +223,15 @@ void ServeMetrics(rpc::Metrics& metrics) {
 
 int ThreadsForCalls(const ComputePool& pool) { return std::clamp(pool.cpus() / 4, 1, 8); }
 
+// How much of a message may be on its way. gRPC's own guess, which it makes anew from time to time,
+// begins small, which costs arrays of a megabyte a round trip or two, and grows without a bound
+// while a client is faster than the server: 45 to 115 MB for a Put of 1 GiB, where this takes 8.
+void SetWindow(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 8 << 20);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
+}
+
 // nullptr: it cannot listen.
 std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Service& service,
                                       int threads) {
@@ -236,6 +245,7 @@ std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Servic
   builder.SetMaxReceiveMessageSize(static_cast<int>(service.max_message_bytes()));
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  SetWindow(builder);
   builder.RegisterService(&service);
   builder.RegisterService(&listening->health);
   listening->threads = std::make_unique<rpc::CallThreads>(builder, threads);
