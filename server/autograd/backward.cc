@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -9,6 +10,7 @@
 #include "core/error.h"
 #include "graph/anomaly.h"
 #include "graph/formula.h"
+#include "graph/halves.h"
 
 namespace gradwire {
 namespace {
@@ -22,7 +24,7 @@ struct Visit {
 class Accumulator {
  public:
   void Add(const Edge& edge, const TensorSpec& spec, Value gradient) {
-    gradient = SumTo(Cast(gradient, spec.dtype), spec.dims);
+    gradient = Cast(SumTo(gradient, spec.dims), spec.dtype);
     Value& sum = sums_[edge];
     sum = sum ? sum + gradient : std::move(gradient);
   }
@@ -84,6 +86,19 @@ Error DerivativeError(Node& node, size_t input) {
   if (origin.node >= 0) error.With("node", std::to_string(origin.node));
   if (!origin.label.empty()) error.With("node_name", origin.label);
   return error;
+}
+
+// Gradients of float32 as such of the 16-bit inputs that they belong to.
+Values Narrowed(const Node& node, Values gradients, const std::vector<bool>& needs) {
+  DType half = DType::kUndefined;
+  uint32_t which = 0;
+  for (size_t i = 0; i < std::min(gradients.size(), needs.size()); ++i) {
+    if (!gradients[i] || !needs[i] || !kHalves.Contains(node.inputs()[i].dtype())) continue;
+    half = node.inputs()[i].dtype();
+    which |= 1u << std::min<size_t>(i, 31);
+    gradients[i] = SumTo(gradients[i], node.inputs()[i].dims());
+  }
+  return Narrow(std::move(gradients), half, which);
 }
 
 // Nodes from which one of the wanted edges can be reached, the walk's only stops.
@@ -150,7 +165,9 @@ class Walk {
   void Propagate(Node& node, const Values& dy, std::vector<bool> flows) {
     std::vector<bool> needs;
     for (const Value& input : node.inputs()) needs.push_back(IsNeeded(input));
-    const Values gradients = node.op().vjp(VjpCall(node, dy, std::move(flows), needs));
+    const VjpCall call(node, dy, std::move(flows), needs);
+    Values gradients = node.op().vjp(call);
+    if (call.widened()) gradients = Narrowed(node, std::move(gradients), needs);
     for (size_t i = 0; i < gradients.size(); ++i) {
       if (!gradients[i]) continue;
       if (i >= needs.size()) {

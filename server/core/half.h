@@ -1,5 +1,6 @@
 // 16-bit floats as storage types: they convert to float, and arithmetic happens there. All is
-// constexpr, which device code may call as well.
+// constexpr, which device code may call as well: there it is a GPU's own conversion, whose NaN may
+// have other bits.
 #ifndef GRADWIRE_CORE_HALF_H_
 #define GRADWIRE_CORE_HALF_H_
 
@@ -20,6 +21,13 @@ struct Float16 {
 
  private:
   static constexpr uint16_t FromFloat(float value) {
+#ifdef __CUDA_ARCH__
+    if (!__builtin_is_constant_evaluated()) {
+      uint16_t bits = 0;
+      asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+      return bits;
+    }
+#endif
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const uint32_t sign = (u >> 16) & 0x8000u;
     const uint32_t magnitude = u & 0x7fffffffu;
@@ -33,6 +41,13 @@ struct Float16 {
     return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
   }
   static constexpr float ToFloat(uint16_t bits) {
+#ifdef __CUDA_ARCH__
+    if (!__builtin_is_constant_evaluated()) {
+      float value = 0;
+      asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+      return value;
+    }
+#endif
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
     const uint32_t exponent = (bits >> 10) & 0x1fu;
     const uint32_t mantissa = bits & 0x3ffu;
@@ -57,6 +72,13 @@ struct BFloat16 {
 
  private:
   static constexpr uint16_t FromFloat(float value) {
+#ifdef __CUDA_ARCH__
+    if (!__builtin_is_constant_evaluated()) {
+      uint16_t bits = 0;
+      asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+      return bits;
+    }
+#endif
     const uint32_t u = std::bit_cast<uint32_t>(value);
     if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((u >> 16) | 0x40u);
     return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);

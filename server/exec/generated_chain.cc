@@ -178,10 +178,12 @@ std::string Links(const Chain& chain) {
     const std::string_view type = TypeName(link.dtype);
     const std::string functor =
         FunctorOf(link).make != nullptr ? fmt::format("f{}", i) : FunctorFor(link, type) + "()";
+    const bool loads = link.op->cuda_traits.halves != 0;
     std::string operands;
     for (const int operand : link.operands) {
       if (!operands.empty()) operands += ", ";
-      operands += operand < 0 ? "fn::Absent()" : named[static_cast<size_t>(operand)];
+      const std::string name = operand < 0 ? "fn::Absent()" : named[static_cast<size_t>(operand)];
+      operands += loads && operand >= 0 ? fmt::format("Loaded({})", name) : name;
     }
     text += fmt::format("      const {} t{} = {}({});\n", type, i, functor, operands);
     named[static_cast<size_t>(link.result)] = fmt::format("t{}", i);

@@ -4,6 +4,7 @@
 
 #include "core/host_tensor.h"
 #include "core/strings.h"
+#include "graph/halves.h"
 
 namespace gradwire {
 
@@ -58,6 +59,7 @@ Value operator-(const Value& a) { return Call("Neg", {a}); }
 
 Value Cast(const Value& x, DType dtype) {
   if (x.dtype() == dtype) return x;
+  if (x.dtype() == DType::kFloat32 && kHalves.Contains(dtype)) return Narrow({x}, dtype)[0];
   return Call("Cast", {x}, {{"to", int64_t{static_cast<int>(dtype)}}});
 }
 

@@ -68,11 +68,15 @@ inline constexpr Saves kSaveNothing{};
 inline constexpr Saves kSaveInputs{~0u, 0};
 inline constexpr Saves kSaveOutputs{0, ~0u};
 
+inline constexpr uint32_t kAllInputs = ~0u;
+
 // What a CUDA kernel can do beyond its operator's CPU kernel.
 struct KernelTraits {
-  // Computes with 16-bit floats as they are. Elsewhere a call with such inputs becomes one of
-  // float32 between two casts.
-  bool halves = false;
+  // Inputs, a bit each, that may be 16-bit floats of one type: it computes in float32, and rounds
+  // once. Elsewhere such a call becomes one of float32 between two casts (graph/halves.h).
+  uint32_t halves = 0;
+  // Such a call is differentiated in 16-bit floats, too, and not in float32.
+  bool halves_vjp = false;
   // Element types for which it does what attribute "epilogue" says, an Epilogue, after it has added
   // input 2, a bias.
   DTypeSet epilogues = {};
@@ -167,7 +171,8 @@ inline DTypeSet TypesOn(DeviceType device) {
 }
 // The element types of calls that the row takes on a device as they are.
 inline DTypeSet TypesOf(const OpDef& op, DeviceType device) {
-  return device == DeviceType::kCuda && op.cuda_traits.halves ? op.types | kHalves : op.types;
+  const bool halves = device == DeviceType::kCuda && op.cuda_traits.halves != 0;
+  return halves ? op.types | kHalves : op.types;
 }
 // Whether the row becomes a node on a device, and not nodes of its decomposition. Without a kernel
 // there, or for arrays of other types than the device's, the node is computed on the host.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "graph/on_host.h"
 
 namespace gradwire {
@@ -23,6 +25,13 @@ T OnlyOf(const std::vector<T>& elements, size_t i, const TensorSpec& spec) {
   if (elements.size() == 1) return elements[0];
   throw Error(reason::kShapeMismatch,
               fmt::format("input {} must have one element, got {}", i, ToString(spec)));
+}
+
+bool IsWidened(const Node& node) {
+  const KernelTraits& traits = node.op().cuda_traits;
+  return traits.halves != 0 && !traits.halves_vjp &&
+         std::any_of(node.inputs().begin(), node.inputs().end(),
+                     [](const Value& v) { return v && kHalves.Contains(v.dtype()); });
 }
 
 }  // namespace
@@ -65,10 +74,29 @@ void OpCall::RequireSameType(size_t i) const {
                                                   ToString(spec(0)), i, ToString(spec(i))));
 }
 
-Value VjpCall::input(size_t i) const { return Saved(node_.inputs()[i], "input", i); }
+VjpCall::VjpCall(Node& node, const Values& dy, std::vector<bool> flows, std::vector<bool> needs)
+    : node_(node),
+      widened_(IsWidened(node)),
+      dy_(dy),
+      flows_(std::move(flows)),
+      needs_(std::move(needs)) {
+  for (Value& value : dy_) value = Widened(value);
+}
+
+Value VjpCall::Widened(const Value& value) const {
+  if (!widened_ || !value || !kHalves.Contains(value.dtype())) return value;
+  return Call("Cast", {value}, {{"to", int64_t{static_cast<int>(DType::kFloat32)}}});
+}
+
+TensorSpec VjpCall::Widened(TensorSpec spec) const {
+  if (widened_ && kHalves.Contains(spec.dtype)) spec.dtype = DType::kFloat32;
+  return spec;
+}
+
+Value VjpCall::input(size_t i) const { return Widened(Saved(node_.inputs()[i], "input", i)); }
 
 Value VjpCall::output(size_t i) const {
-  return Saved(node_.output(static_cast<int>(i)), "output", i);
+  return Widened(Saved(node_.output(static_cast<int>(i)), "output", i));
 }
 
 Value VjpCall::Saved(const Value& value, const char* kind, size_t i) const {

@@ -62,8 +62,11 @@ class OpCall {
 // A recorded call on the way back, for `vjp`.
 class VjpCall {
  public:
-  VjpCall(Node& node, const Values& dy, std::vector<bool> flows, std::vector<bool> needs)
-      : node_(node), dy_(dy), flows_(std::move(flows)), needs_(std::move(needs)) {}
+  VjpCall(Node& node, const Values& dy, std::vector<bool> flows, std::vector<bool> needs);
+
+  // Whether the call's kernel took 16-bit floats as they are, while its derivative is computed in
+  // float32: all that is told of here is of that type then, and so are the gradients.
+  bool widened() const { return widened_; }
 
   const Attributes& attributes() const { return node_.attributes(); }
   // The node's own derivative, null where it has none.
@@ -77,9 +80,9 @@ class VjpCall {
   Value input(size_t i) const;
   Value output(size_t i) const;
   // Specs are always known.
-  const TensorSpec& input_spec(size_t i) const { return node_.inputs()[i].spec(); }
-  const TensorSpec& output_spec(size_t i) const {
-    return node_.output_slot(static_cast<int>(i))->spec;
+  TensorSpec input_spec(size_t i) const { return Widened(node_.inputs()[i].spec()); }
+  TensorSpec output_spec(size_t i) const {
+    return Widened(node_.output_slot(static_cast<int>(i))->spec);
   }
   size_t num_outputs() const { return node_.num_outputs(); }
   // Gradient of output i; zeros where the roots do not depend on it.
@@ -89,9 +92,12 @@ class VjpCall {
 
  private:
   Value Saved(const Value& value, const char* kind, size_t i) const;
+  Value Widened(const Value& value) const;
+  TensorSpec Widened(TensorSpec spec) const;
 
   Node& node_;
-  const Values& dy_;
+  const bool widened_;
+  Values dy_;
   std::vector<bool> flows_;
   std::vector<bool> needs_;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/strings.h"
+#include "graph/halves.h"
 #include "graph/op_call.h"
 
 namespace gradwire {
@@ -55,34 +56,27 @@ void CheckOtherTypes(const OpDef& op, const Values& inputs) {
   }
 }
 
-// Whether a 16-bit float call is to be computed in float32: also where types are mixed.
-bool NeedsWidening(const OpDef& op, const Values& inputs) {
-  const auto all = [&](const auto& test) {
-    return std::all_of(inputs.begin(), inputs.end(), [&](const Value& v) { return !v || test(v); });
-  };
-  if (!op.types.Contains(DType::kFloat32) || op.types.Contains(DType::kFloat16) ||
-      all([](const Value& v) { return !kHalves.Contains(v.dtype()); })) {
-    return false;
+// The type of 16-bit floats among the inputs of a row that does not list them: kUndefined where it
+// does, or there are none.
+DType UnlistedHalf(const OpDef& op, const Values& inputs) {
+  if (!op.types.Contains(DType::kFloat32) || op.types.Contains(DType::kFloat16)) {
+    return DType::kUndefined;
   }
-  const bool alike =
-      inputs[0] && all([&](const Value& v) { return v.dtype() == inputs[0].dtype(); });
-  const DeviceType device = Trace::Current().stream().device().type;
-  return !alike || !TypesOf(op, device).Contains(DType::kFloat16);
+  const auto* const found = std::find_if(inputs.begin(), inputs.end(), [](const Value& v) {
+    return v && kHalves.Contains(v.dtype());
+  });
+  return found == inputs.end() ? DType::kUndefined : found->dtype();
 }
 
-Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
-  DType narrow = DType::kUndefined;
+// Of a call with 16-bit floats, `half` the type of the first of them, where the row does not list
+// them: computed in float32, also where types are mixed.
+Values ApplyWidened(const OpDef& op, Values inputs, Attributes attributes, int num_outputs,
+                    DType half) {
   for (Value& value : inputs) {
     if (!value || !kHalves.Contains(value.dtype())) continue;
-    if (narrow == DType::kUndefined) narrow = value.dtype();
     value = Call("Cast", {value}, {{"to", int64_t{static_cast<int>(DType::kFloat32)}}});
   }
-  Values outputs = Apply(op, std::move(inputs), std::move(attributes), num_outputs);
-  for (Value& value : outputs) {
-    if (!value || value.dtype() != DType::kFloat32) continue;
-    value = Call("Cast", {value}, {{"to", int64_t{static_cast<int>(narrow)}}});
-  }
-  return outputs;
+  return Narrow(Apply(op, std::move(inputs), std::move(attributes), num_outputs), half);
 }
 
 bool AnyRequiresGrad(const Values& inputs) {
@@ -128,23 +122,6 @@ Values Refusing(const OpDef& op, const Values& results, const Values& inputs) {
                               : result);
   }
   return refusing;
-}
-
-Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
-  Trace& trace = Trace::Current();
-  const DeviceType device = trace.stream().device().type;
-  const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
-  const bool has_kernel = IsNodeOn(op, device);
-  const OpCall call(op, inputs, attributes, num_outputs);
-  if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
-  Specs specs = op.infer(call);
-  for (const TensorSpec& spec : specs) {
-    CheckSpec(spec);
-    if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
-  }
-  const DTypeSet types = TypesOf(op, device);
-  if (!types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
-  return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
 }
 
 }  // namespace
@@ -194,23 +171,45 @@ void RefuseType(const OpDef& op, DType dtype) {
                                                   Name(dtype), op.types.ToString()));
 }
 
+Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
+  Trace& trace = Trace::Current();
+  const DeviceType device = trace.stream().device().type;
+  const bool recorded = trace.recording() && op.differentiable && AnyRequiresGrad(inputs);
+  const bool has_kernel = IsNodeOn(op, device);
+  const OpCall call(op, inputs, attributes, num_outputs);
+  if (!has_kernel || (recorded && op.vjp == nullptr)) return op.decompose(call);
+  Specs specs = op.infer(call);
+  for (const TensorSpec& spec : specs) {
+    CheckSpec(spec);
+    if (spec.dtype == DType::kString) RequireStringDevice(Trace::Current().stream().device());
+  }
+  const DTypeSet types = TypesOf(op, device);
+  if (!types.Contains(MainType(inputs, specs))) RefuseType(op, MainType(inputs, specs));
+  return MakeNode(op, std::move(inputs), std::move(attributes), std::move(specs), recorded);
+}
+
 Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs) {
   CheckArity(op, inputs, num_outputs);
   CheckAttributes(op, attributes);
   CheckOtherTypes(op, inputs);
-  if (NeedsWidening(op, inputs)) {
-    return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs);
+  const DType half = UnlistedHalf(op, inputs);
+  if (half != DType::kUndefined && !TakesHalves(op, inputs)) {
+    return ApplyWidened(op, std::move(inputs), std::move(attributes), num_outputs, half);
   }
-  const DTypeSet types = TypesOf(op, Trace::Current().stream().device().type);
+  const DTypeSet types = TypesOf(op, Trace::Current().device().type);
   if (!inputs.empty() && inputs[0] && !types.Contains(inputs[0].dtype())) {
     RefuseType(op, inputs[0].dtype());
   }
   const bool refuses = !op.differentiable && !op.stops_gradient && Trace::Current().recording() &&
                        AnyRequiresGrad(inputs);
-  if (!refuses) return ApplyRow(op, std::move(inputs), std::move(attributes), num_outputs);
+  // What a kernel gives in float32 beside, statistics, is rounded as on other devices.
+  const auto apply = [&](Values given) {
+    Values results = ApplyRow(op, std::move(given), std::move(attributes), num_outputs);
+    return half == DType::kUndefined ? results : Narrow(std::move(results), half);
+  };
+  if (!refuses) return apply(std::move(inputs));
   const RecordingScope off(false);
-  const Values results = ApplyRow(op, inputs, std::move(attributes), num_outputs);
-  return Refusing(op, results, inputs);
+  return Refusing(op, apply(inputs), inputs);
 }
 
 Values ApplyFunction(const Values& results, const Values& inputs, RulePtr rule) {

@@ -36,6 +36,7 @@ class Trace {
   static Trace& Current();
 
   Stream& stream() { return stream_; }
+  Device device() const { return stream_.device(); }
   Evaluator& evaluator() { return evaluator_; }
   // A fresh seed for a random operator, drawn from the session's state.
   uint64_t NextSeed();
@@ -98,6 +99,10 @@ class RecordingScope {
 // an input that requires grad have a graph that refuses to be walked. Throws what `infer` throws,
 // OP_UNSUPPORTED for an element type that the row lacks.
 Values Apply(const OpDef& op, Values inputs, Attributes attributes, int num_outputs = 1);
+
+// The call as a node, recorded when an input requires grad, or decomposed: Apply without its checks
+// of the call, and without casts.
+Values ApplyRow(const OpDef& op, Values inputs, Attributes attributes, int num_outputs);
 
 // Parts of Apply's checks, of a call whose inputs are `given` or left out.
 void CheckCall(const OpDef& op, const std::vector<bool>& given, const Attributes& attributes,

@@ -1,4 +1,5 @@
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/real_math.h"
 
@@ -31,7 +32,7 @@ struct Better {
 
 // Values that threads pass to each other: of eight bytes, with the index beside them.
 template <class T>
-using Passed = std::conditional_t<std::is_floating_point_v<T>, double,
+using Passed = std::conditional_t<std::is_floating_point_v<Computed<T>>, double,
                                   std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
 
 template <bool kMax, bool kLast, class T>
@@ -46,7 +47,7 @@ struct Search {
     const T* from = in + row / split.inner * split.axis * split.inner + row % split.inner;
     Candidate<Wide> best{Wide(0), -1};
     for (int64_t k = team.rank(); k < split.axis; k += team.size()) {
-      best = better(best, Candidate<Wide>{static_cast<Wide>(from[k * split.inner]), k});
+      best = better(best, Candidate<Wide>{static_cast<Wide>(Loaded(from[k * split.inner])), k});
     }
     best = team.Combine(best, better);
     if (team.rank() == 0) out[row] = best.at;
@@ -61,7 +62,7 @@ void ArgExtremeKernel(KernelContext& context) {
   const bool last = context.attributes().Int("select_last_index", 0) != 0;
   const int64_t rows = split.outer * split.inner;
   int64_t* const out = context.out<int64_t>(0);
-  Dispatch(NumberTypes{}, x.dtype(), [&]<class T>() {
+  Dispatch(WithHalves<NumberTypes>{}, x.dtype(), [&]<class T>() {
     if (last) {
       ForRows(context.stream(), rows, split.axis,
               Search<kMax, true, T>{context.in<T>(0), out, split});
@@ -72,10 +73,10 @@ void ArgExtremeKernel(KernelContext& context) {
   });
 }
 
-GRADWIRE_CUDA_KERNEL("", "ArgMax", 1, ArgExtremeKernel<true>);
-GRADWIRE_CUDA_KERNEL("", "ArgMax", 12, ArgExtremeKernel<true>);
-GRADWIRE_CUDA_KERNEL("", "ArgMin", 1, ArgExtremeKernel<false>);
-GRADWIRE_CUDA_KERNEL("", "ArgMin", 12, ArgExtremeKernel<false>);
+GRADWIRE_CUDA_KERNEL("", "ArgMax", 1, ArgExtremeKernel<true>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("", "ArgMax", 12, ArgExtremeKernel<true>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("", "ArgMin", 1, ArgExtremeKernel<false>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("", "ArgMin", 12, ArgExtremeKernel<false>, kHalvesInAll);
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -6,7 +6,7 @@ namespace gradwire::cuda {
 namespace {
 
 void MulAddKernel(KernelContext& context) {
-  Dispatch(FloatTypes{}, context.output(0).dtype(),
+  Dispatch(WithHalves<FloatTypes>{}, context.output(0).dtype(),
            [&]<class T>() { MapThree<T, T>(context, fn::MulAdd()); });
 }
 
@@ -15,7 +15,7 @@ GRADWIRE_CUDA_BINARY("", "Sub", 7, fn::Sub, NumberTypes);
 GRADWIRE_CUDA_BINARY("", "Mul", 7, fn::Mul, NumberTypes);
 GRADWIRE_CUDA_BINARY("", "Div", 7, fn::Div, NumberTypes);
 GRADWIRE_CUDA_UNARY("", "Neg", 1, fn::Neg, SignedTypes);
-GRADWIRE_CUDA_KERNEL("gradwire", "MulAdd", 1, MulAddKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "MulAdd", 1, MulAddKernel, kHalvesInAll);
 GRADWIRE_CUDA_FUNCTOR("gradwire", "MulAdd", 1, DefineFunctor<fn::MulAdd>("fn::MulAdd"));
 
 }  // namespace

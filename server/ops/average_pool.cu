@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/sliding.cuh"
 
@@ -40,9 +41,9 @@ struct Average {
     const Sliding& w = pool.window;
     const T* plane = x + i / w.out_size() * w.in_size();
     const Point output = Sliding::Split(i % w.out_size(), w.out);
-    T sum = 0;
-    w.ForInputsUnder(output, [&](int64_t at, int64_t) { sum += plane[at]; });
-    y[i] = sum * pool.Scale<T>(output);
+    Computed<T> sum = 0;
+    w.ForInputsUnder(output, [&](int64_t at, int64_t) { sum += Loaded(plane[at]); });
+    y[i] = sum * pool.Scale<Computed<T>>(output);
   }
 };
 
@@ -56,9 +57,9 @@ struct AverageGrad {
     const Sliding& w = pool.window;
     const T* plane = dy + i / w.in_size() * w.out_size();
     const Point input = Sliding::Split(i % w.in_size(), w.in);
-    T sum = 0;
+    Computed<T> sum = 0;
     w.ForOutputsOver(input, [&](int64_t at, int64_t) {
-      sum += plane[at] * pool.Scale<T>(Sliding::Split(at, w.out));
+      sum += Loaded(plane[at]) * pool.Scale<Computed<T>>(Sliding::Split(at, w.out));
     });
     dx[i] = sum;
   }
@@ -80,20 +81,20 @@ Averaged PoolOf(const Attributes& attributes, const Dims& x, const Dims& y) {
 
 void AverageKernel(KernelContext& k) {
   const Averaged pool = PoolOf(k.attributes(), k.input(0).dims(), k.output(0).dims());
-  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), k.output(0).numel(), Average<T>{pool, k.in<T>(0), k.out<T>(0)});
   });
 }
 
 void AverageGradKernel(KernelContext& k) {
   const Averaged pool = PoolOf(k.attributes(), k.output(0).dims(), k.input(0).dims());
-  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), k.output(0).numel(), AverageGrad<T>{pool, k.in<T>(0), k.out<T>(0)});
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "AveragePool", 1, AverageKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "AveragePoolGrad", 1, AverageGradKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "AveragePool", 1, AverageKernel, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "AveragePoolGrad", 1, AverageGradKernel, kHalvesInAll);
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -14,14 +14,15 @@
 namespace gradwire {
 namespace {
 
-// Inputs from `begin` to `end` hold one element a channel of input `x`.
+// Inputs from `begin` to `end` hold one element a channel of input `x`: of float32 where that is of
+// 16-bit floats.
 void CheckPerChannel(const OpCall& call, size_t x, size_t begin, size_t end) {
   if (call.rank(x) < 2) {
     throw Error(reason::kShapeMismatch,
                 fmt::format("X is {}, expected batch and channels", ToString(call.spec(x))));
   }
   for (size_t i = begin; i < end; ++i) {
-    call.RequireSameType(i);
+    call.RequireType(i, ComputeType(call.dtype(x)));
     if (call.dims(i) == Dims{call.dims(x)[1]}) continue;
     throw Error(reason::kShapeMismatch,
                 fmt::format("X is {}, input {} is {}: expected one element for each of {} channels",

@@ -1,8 +1,10 @@
-// As on the CPU; sums over a channel are several teams' where there are few channels.
+// As on the CPU; sums over a channel are several teams' where there are few channels. Beside images
+// of T, what there is for each channel is of Computed<T>.
 #include <algorithm>
 #include <cmath>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/real_math.h"
 
@@ -99,36 +101,36 @@ struct Element {
   GRADWIRE_FN Sums operator()(int64_t, int64_t i) const { return {double(x[i]), 0}; }
 };
 
-template <class T>
+template <class C>
 struct ToMean {
   int64_t count;
-  T* mean;
+  C* mean;
   GRADWIRE_FN void operator()(int64_t channel, const Sums& sums) const {
-    mean[channel] = static_cast<T>(sums.first / double(count));
+    mean[channel] = static_cast<C>(sums.first / double(count));
   }
 };
 
 template <class T>
 struct Deviation {
   const T* x;
-  const T* mean;
+  const Computed<T>* mean;
   GRADWIRE_FN Sums operator()(int64_t channel, int64_t i) const {
     const double deviation = double(x[i]) - double(mean[channel]);
     return {deviation * deviation, 0};
   }
 };
 
-template <class T>
+template <class C>
 struct ToVariance {
   int64_t count;
   double epsilon;
-  const T* scale;
-  T* var;
-  T* factor;
+  const C* scale;
+  C* var;
+  C* factor;
   GRADWIRE_FN void operator()(int64_t channel, const Sums& sums) const {
     const double variance = sums.first / double(count);
-    var[channel] = static_cast<T>(variance);
-    factor[channel] = static_cast<T>(double(scale[channel]) / std::sqrt(variance + epsilon));
+    var[channel] = static_cast<C>(variance);
+    factor[channel] = static_cast<C>(double(scale[channel]) / std::sqrt(variance + epsilon));
   }
 };
 
@@ -136,26 +138,29 @@ template <class T>
 struct Normalize {
   Layout layout;
   const T* x;
-  const T* mean;
-  const T* factor;
-  const T* bias;
+  const Computed<T>* mean;
+  const Computed<T>* factor;
+  const Computed<T>* bias;
   T* y;
   GRADWIRE_FN void operator()(int64_t i) const {
     const int64_t channel = layout.ChannelOf(i);
-    y[i] = (x[i] - mean[channel]) * factor[channel] + bias[channel];
+    y[i] = (Loaded(x[i]) - mean[channel]) * factor[channel] + bias[channel];
   }
 };
 
 template <class T>
 void BatchNorm(KernelContext& k) {
+  using C = Computed<T>;
   const Layout layout(k.input(0).dims());
-  const T *x = k.in<T>(0), *scale = k.in<T>(1), *bias = k.in<T>(2);
-  T *y = k.out<T>(0), *mean = k.out<T>(1), *var = k.out<T>(2);
-  const BufferPtr memory = k.Scratch(static_cast<size_t>(layout.channels) * sizeof(T));
-  T* const factor = static_cast<T*>(memory->data());
-  SumChannels(k, layout, Element<T>{x}, ToMean<T>{layout.count, mean});
+  const T* const x = k.in<T>(0);
+  const C *scale = k.in<C>(1), *bias = k.in<C>(2);
+  T* const y = k.out<T>(0);
+  C *mean = k.out<C>(1), *var = k.out<C>(2);
+  const BufferPtr memory = k.Scratch(static_cast<size_t>(layout.channels) * sizeof(C));
+  C* const factor = static_cast<C*>(memory->data());
+  SumChannels(k, layout, Element<T>{x}, ToMean<C>{layout.count, mean});
   SumChannels(k, layout, Deviation<T>{x, mean},
-              ToVariance<T>{layout.count, k.attributes().Float("epsilon"), scale, var, factor});
+              ToVariance<C>{layout.count, k.attributes().Float("epsilon"), scale, var, factor});
   ForEach(k.stream(), layout.numel(), Normalize<T>{layout, x, mean, factor, bias, y});
 }
 
@@ -164,36 +169,36 @@ template <class T>
 struct GradTerm {
   const T* dy;
   const T* x;
-  const T* mean;
+  const Computed<T>* mean;
   GRADWIRE_FN Sums operator()(int64_t channel, int64_t i) const {
     return {double(dy[i]), double(dy[i]) * (double(x[i]) - double(mean[channel]))};
   }
 };
 
 // dx = factor (dy - shift - slope (x - mean)).
-template <class T>
+template <class C>
 struct Line {
-  T factor;
-  T shift;
-  T slope;
+  C factor;
+  C shift;
+  C slope;
 };
 
-template <class T>
+template <class C>
 struct ToLine {
   int64_t count;
   double epsilon;
-  const T* scale;
-  const T* var;
-  T* dscale;
-  T* dbias;
-  Line<T>* lines;
+  const C* scale;
+  const C* var;
+  C* dscale;
+  C* dbias;
+  Line<C>* lines;
   GRADWIRE_FN void operator()(int64_t channel, const Sums& sums) const {
     const double inverse = 1 / std::sqrt(double(var[channel]) + epsilon);
-    dbias[channel] = static_cast<T>(sums.first);
-    dscale[channel] = static_cast<T>(sums.second * inverse);
-    lines[channel] = {static_cast<T>(double(scale[channel]) * inverse),
-                      static_cast<T>(sums.first / double(count)),
-                      static_cast<T>(sums.second * inverse * inverse / double(count))};
+    dbias[channel] = static_cast<C>(sums.first);
+    dscale[channel] = static_cast<C>(sums.second * inverse);
+    lines[channel] = {static_cast<C>(double(scale[channel]) * inverse),
+                      static_cast<C>(sums.first / double(count)),
+                      static_cast<C>(sums.second * inverse * inverse / double(count))};
   }
 };
 
@@ -202,37 +207,41 @@ struct ApplyLine {
   Layout layout;
   const T* dy;
   const T* x;
-  const T* mean;
-  const Line<T>* lines;
+  const Computed<T>* mean;
+  const Line<Computed<T>>* lines;
   T* dx;
   GRADWIRE_FN void operator()(int64_t i) const {
     const int64_t channel = layout.ChannelOf(i);
-    const Line<T> line = lines[channel];
-    dx[i] = line.factor * (dy[i] - line.shift - line.slope * (x[i] - mean[channel]));
+    const Line<Computed<T>> line = lines[channel];
+    const Computed<T> deviation = Loaded(x[i]) - mean[channel];
+    dx[i] = line.factor * (Loaded(dy[i]) - line.shift - line.slope * deviation);
   }
 };
 
 template <class T>
 void BatchNormGrad(KernelContext& k) {
   const Layout layout(k.input(1).dims());
-  const T *dy = k.in<T>(0), *x = k.in<T>(1), *mean = k.in<T>(3);
-  const BufferPtr memory = k.Scratch(static_cast<size_t>(layout.channels) * sizeof(Line<T>));
-  auto* const lines = static_cast<Line<T>*>(memory->data());
+  using C = Computed<T>;
+  const T *dy = k.in<T>(0), *x = k.in<T>(1);
+  const C* const mean = k.in<C>(3);
+  const BufferPtr memory = k.Scratch(static_cast<size_t>(layout.channels) * sizeof(Line<C>));
+  auto* const lines = static_cast<Line<C>*>(memory->data());
   SumChannels(k, layout, GradTerm<T>{dy, x, mean},
-              ToLine<T>{layout.count, k.attributes().Float("epsilon"), k.in<T>(2), k.in<T>(4),
-                        k.out<T>(1), k.out<T>(2), lines});
+              ToLine<C>{layout.count, k.attributes().Float("epsilon"), k.in<C>(2), k.in<C>(4),
+                        k.out<C>(1), k.out<C>(2), lines});
   ForEach(k.stream(), layout.numel(), ApplyLine<T>{layout, dy, x, mean, lines, k.out<T>(0)});
 }
 
 void BatchNormKernel(KernelContext& k) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { BatchNorm<T>(k); });
+  Dispatch(WithHalves<FloatTypes>{}, k.output(0).dtype(), [&]<class T>() { BatchNorm<T>(k); });
 }
 void BatchNormGradKernel(KernelContext& k) {
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() { BatchNormGrad<T>(k); });
+  Dispatch(WithHalves<FloatTypes>{}, k.output(0).dtype(), [&]<class T>() { BatchNormGrad<T>(k); });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "BatchNorm", 1, BatchNormKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "BatchNormGrad", 1, BatchNormGradKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "BatchNorm", 1, BatchNormKernel, kHalvesInFirst);
+GRADWIRE_CUDA_KERNEL("gradwire", "BatchNormGrad", 1, BatchNormGradKernel,
+                     KernelTraits{.halves = 0b11});  // dy and x
 
 }  // namespace
 }  // namespace gradwire::cuda

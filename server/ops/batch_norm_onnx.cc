@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "graph/formula.h"
+#include "graph/halves.h"
 #include "ops/norm.h"
 
 namespace gradwire {
@@ -35,6 +36,7 @@ Values Train(const OpCall& call, const Operands& in) {
   const Attributes epsilon{{"epsilon", call.attributes().Float("epsilon", 1e-5f)}};
   const double momentum = call.attributes().Float("momentum", 0.9f);
   Values results = ApplyAll("gradwire::BatchNorm", {in.x, in.scale, in.bias}, epsilon, 3);
+  if (kHalves.Contains(call.dtype(0))) results = Narrow(std::move(results), call.dtype(0), 0b1);
   const Value y = Cast(Reshape(results[0], call.dims(0)), call.dtype(0));
   if (call.num_outputs() == 1) return {y};
   const RecordingScope off(false);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "ops/binary_functors.h"
+#include "ops/computed.h"
 #include "ops/pack.h"
 #include "ops/ternary_functors.h"
 #include "ops/unary_functors.h"

@@ -3,6 +3,7 @@
 #define GRADWIRE_OPS_CUDA_KERNEL_H_
 
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "core/error.h"
@@ -10,6 +11,23 @@
 #include "graph/op.h"
 
 namespace gradwire::cuda {
+
+// The element types of a list and, where float is one of them, 16-bit floats: ops/computed.h.
+template <class List>
+struct WithHalvesOf;
+template <class... Ts>
+struct WithHalvesOf<TypeList<Ts...>> {
+  static constexpr bool kAdds = (std::is_same_v<Ts, float> || ...);
+  using type = std::conditional_t<kAdds, TypeList<Ts..., Float16, BFloat16>, TypeList<Ts...>>;
+};
+template <class List>
+using WithHalves = typename WithHalvesOf<List>::type;
+
+// Of a kernel that takes WithHalves<List>, as the elements of all its inputs.
+template <class List>
+inline constexpr KernelTraits kTraitsOf = {.halves = WithHalvesOf<List>::kAdds ? kAllInputs : 0};
+inline constexpr KernelTraits kHalvesInAll = {.halves = kAllInputs};
+inline constexpr KernelTraits kHalvesInFirst = {.halves = 0b1};
 
 struct KernelRow {
   std::string_view domain;

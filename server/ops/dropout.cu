@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/dropout.h"
 #include "ops/philox.h"
@@ -27,10 +28,12 @@ template <class T>
 struct Keep {
   const T* x;
   const bool* mask;
-  T scale;
+  Computed<T> scale;
   T* y;
 
-  GRADWIRE_FN void operator()(int64_t i) const { y[i] = mask[i] ? x[i] * scale : T(0); }
+  GRADWIRE_FN void operator()(int64_t i) const {
+    y[i] = mask[i] ? Loaded(x[i]) * scale : Computed<T>(0);
+  }
 };
 
 // NumPy's generator goes number by number: it runs on the host.
@@ -53,13 +56,13 @@ void DropoutKernel(KernelContext& k) {
     ForEach(k.stream(), (n + 3) / 4,
             DrawMask{k.in<int64_t>(1), static_cast<float>(ratio), n, mask});
   }
-  Dispatch(FloatTypes{}, k.output(0).dtype(), [&]<class T>() {
-    const T scale = static_cast<T>(KeptScale(k.attributes()));
+  Dispatch(WithHalves<FloatTypes>{}, k.output(0).dtype(), [&]<class T>() {
+    const auto scale = static_cast<Computed<T>>(KeptScale(k.attributes()));
     ForEach(k.stream(), n, Keep<T>{k.in<T>(0), mask, scale, k.out<T>(0)});
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "Dropout", 1, DropoutKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "Dropout", 1, DropoutKernel, kHalvesInFirst);
 
 }  // namespace
 }  // namespace gradwire::cuda

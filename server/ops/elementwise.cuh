@@ -5,6 +5,7 @@
 #include <array>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/offsets.cuh"
 #include "ops/pack.h"
@@ -41,10 +42,10 @@ struct MapPacks {
     if (first + kCount <= n) {
       const Pack<T, kCount> in = *reinterpret_cast<const Pack<T, kCount>*>(x + first);
       Pack<R, kCount> out;
-      for (int j = 0; j < kCount; ++j) out.at[j] = f(in.at[j]);
+      for (int j = 0; j < kCount; ++j) out.at[j] = f(Loaded(in.at[j]));
       *reinterpret_cast<Pack<R, kCount>*>(y + first) = out;
     } else {
-      for (int64_t j = first; j < n; ++j) y[j] = f(x[j]);
+      for (int64_t j = first; j < n; ++j) y[j] = f(Loaded(x[j]));
     }
   }
 };
@@ -79,10 +80,12 @@ struct MapPairs {
       const Pack<T, kCount> left = Load(a, a_is_one, first);
       const Pack<T, kCount> right = Load(b, b_is_one, first);
       Pack<R, kCount> out;
-      for (int j = 0; j < kCount; ++j) out.at[j] = f(left.at[j], right.at[j]);
+      for (int j = 0; j < kCount; ++j) out.at[j] = f(Loaded(left.at[j]), Loaded(right.at[j]));
       *reinterpret_cast<Pack<R, kCount>*>(y + first) = out;
     } else {
-      for (int64_t j = first; j < n; ++j) y[j] = f(a[a_is_one ? 0 : j], b[b_is_one ? 0 : j]);
+      for (int64_t j = first; j < n; ++j) {
+        y[j] = f(Loaded(a[a_is_one ? 0 : j]), Loaded(b[b_is_one ? 0 : j]));
+      }
     }
   }
 };
@@ -99,7 +102,7 @@ struct MapBroadcast {
   GRADWIRE_FN void operator()(int64_t i) const {
     int64_t at[2];
     offsets.Of(i, at);
-    y[i] = f(a[at[0]], b[at[1]]);
+    y[i] = f(Loaded(a[at[0]]), Loaded(b[at[1]]));
   }
 };
 
@@ -137,7 +140,7 @@ struct MapBroadcastThree {
   GRADWIRE_FN void operator()(int64_t i) const {
     int64_t at[3];
     offsets.Of(i, at);
-    y[i] = f(a[at[0]], b[at[1]], c[at[2]]);
+    y[i] = f(Loaded(a[at[0]]), Loaded(b[at[1]]), Loaded(c[at[2]]));
   }
 };
 
@@ -151,31 +154,31 @@ void MapThree(KernelContext& context, const F& f) {
                                      context.out<T>(0), offsets, f});
 }
 
-// Kernels of a functor on the element types of a list.
+// Kernels of a functor on the element types of a list, and on 16-bit floats where float is one.
 template <class F, class Types>
 void UnaryKernel(KernelContext& context) {
-  Dispatch(Types{}, context.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<Types>{}, context.input(0).dtype(), [&]<class T>() {
     const F f = FunctorOf<F>(context.attributes());
-    using R = decltype(f(T()));
+    using R = ResultOf<T, decltype(f(Computed<T>()))>;
     Map(context.stream(), context.in<T>(0), context.out<R>(0), context.input(0).numel(), f);
   });
 }
 
 template <class F, class Types>
 void BinaryKernel(KernelContext& context) {
-  Dispatch(Types{}, context.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<Types>{}, context.input(0).dtype(), [&]<class T>() {
     const F f = FunctorOf<F>(context.attributes());
-    using R = decltype(f(T(), T()));
+    using R = ResultOf<T, decltype(f(Computed<T>(), Computed<T>()))>;
     MapTwo<T, R>(context, f);
   });
 }
 
 // A row whose kernel is a functor's.
-#define GRADWIRE_CUDA_UNARY(domain, name, since, functor, types)          \
-  GRADWIRE_CUDA_KERNEL(domain, name, since, UnaryKernel<functor, types>); \
+#define GRADWIRE_CUDA_UNARY(domain, name, since, functor, types)                            \
+  GRADWIRE_CUDA_KERNEL(domain, name, since, UnaryKernel<functor, types>, kTraitsOf<types>); \
   GRADWIRE_CUDA_FUNCTOR(domain, name, since, DefineFunctor<functor>(#functor))
-#define GRADWIRE_CUDA_BINARY(domain, name, since, functor, types)          \
-  GRADWIRE_CUDA_KERNEL(domain, name, since, BinaryKernel<functor, types>); \
+#define GRADWIRE_CUDA_BINARY(domain, name, since, functor, types)                            \
+  GRADWIRE_CUDA_KERNEL(domain, name, since, BinaryKernel<functor, types>, kTraitsOf<types>); \
   GRADWIRE_CUDA_FUNCTOR(domain, name, since, DefineFunctor<functor>(#functor))
 
 }  // namespace gradwire::cuda

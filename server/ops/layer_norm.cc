@@ -39,9 +39,9 @@ Dims TrailingAxes(const TensorSpec& x, const Attributes& attributes) {
   return axes;
 }
 
-// X's shape with the normalised axes as 1.
+// X's shape with the normalised axes as 1. Statistics of 16-bit floats are float32.
 TensorSpec StatisticSpec(const TensorSpec& x, const Attributes& attributes) {
-  TensorSpec spec = x;
+  TensorSpec spec{ComputeType(x.dtype), x.dims};
   for (const int64_t axis : TrailingAxes(x, attributes)) spec.dims[size_t(axis)] = 1;
   return spec;
 }
@@ -149,7 +149,8 @@ Values LayerNormVjp(const VjpCall& call) {
 
 // dX and, with a scale, dscale and dbias of dY, X, X's statistics, and optionally scale.
 Specs InferLayerNormGrad(const OpCall& call) {
-  for (size_t i = 1; i < 4; ++i) call.RequireSameType(i);
+  call.RequireSameType(1);
+  for (size_t i = 2; i < 4; ++i) call.RequireType(i, ComputeType(call.dtype(0)));
   const TensorSpec& x = call.spec(1);
   const TensorSpec statistic = StatisticSpec(x, call.attributes());
   if (call.spec(0) != x || call.spec(2) != statistic || call.spec(3) != statistic) {

@@ -2,6 +2,7 @@
 #include <span>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/real_math.h"
 
@@ -22,8 +23,8 @@ struct Normalize {
   const T* scale;  // or nullptr
   const T* bias;   // or nullptr
   T* y;
-  T* mean;
-  T* inverse;
+  Computed<T>* mean;
+  Computed<T>* inverse;
 
   GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
     const T* from = x + row * length;
@@ -44,11 +45,11 @@ struct Normalize {
       double value = (double(from[i]) - center) * factor;
       if (scale != nullptr) value *= double(scale[i]);
       if (bias != nullptr) value += double(bias[i]);
-      y[row * length + i] = static_cast<T>(value);
+      y[row * length + i] = Stored<T>(value);
     }
     if (team.rank() != 0) return;
-    mean[row] = static_cast<T>(center);
-    inverse[row] = static_cast<T>(factor);
+    mean[row] = static_cast<Computed<T>>(center);
+    inverse[row] = static_cast<Computed<T>>(factor);
   }
 };
 
@@ -65,12 +66,12 @@ Extents ExtentsOf(const Dims& dims, const Attributes& attributes) {
 
 void LayerNormKernel(KernelContext& k) {
   const Extents e = ExtentsOf(k.input(0).dims(), k.attributes());
-  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, k.input(0).dtype(), [&]<class T>() {
     ForRows(
         k.stream(), e.rows, e.length,
         Normalize<T>{e.length, k.attributes().Int("center") != 0, k.attributes().Float("epsilon"),
                      k.in<T>(0), k.has(1) ? k.in<T>(1) : nullptr, k.has(2) ? k.in<T>(2) : nullptr,
-                     k.out<T>(0), k.out<T>(1), k.out<T>(2)});
+                     k.out<T>(0), k.out<Computed<T>>(1), k.out<Computed<T>>(2)});
   });
 }
 
@@ -81,8 +82,8 @@ struct Saved {
   int64_t length;
   const T* dy;
   const T* x;
-  const T* mean;
-  const T* inverse;
+  const Computed<T>* mean;
+  const Computed<T>* inverse;
 
   GRADWIRE_FN double Unit(int64_t row, int64_t i) const {
     return (double(x[row * length + i]) - double(mean[row])) * double(inverse[row]);
@@ -113,7 +114,7 @@ struct RowGrad {
     product = team.Combine(product, Add()) / double(saved.length);
     for (int64_t i = team.rank(); i < saved.length; i += team.size()) {
       const double value = G(row, i) - sum - saved.Unit(row, i) * product;
-      dx[row * saved.length + i] = static_cast<T>(value * double(saved.inverse[row]));
+      dx[row * saved.length + i] = Stored<T>(value * double(saved.inverse[row]));
     }
   }
 };
@@ -160,8 +161,8 @@ struct ColumnGrad {
     scale = team.Combine(scale, Add());
     bias = team.Combine(bias, Add());
     if (team.rank() != 0) return;
-    dscale[column] = static_cast<T>(scale);
-    dbias[column] = static_cast<T>(bias);
+    dscale[column] = Stored<T>(scale);
+    dbias[column] = Stored<T>(bias);
   }
 };
 
@@ -180,8 +181,10 @@ void SumOverRows(KernelContext& k, const Saved<T>& saved) {
 
 void LayerNormGradKernel(KernelContext& k) {
   const Extents e = ExtentsOf(k.input(0).dims(), k.attributes());
-  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
-    const Saved<T> saved{e.rows, e.length, k.in<T>(0), k.in<T>(1), k.in<T>(2), k.in<T>(3)};
+  Dispatch(WithHalves<FloatTypes>{}, k.input(0).dtype(), [&]<class T>() {
+    using Statistic = Computed<T>;
+    const Saved<T> saved{e.rows,     e.length,           k.in<T>(0),
+                         k.in<T>(1), k.in<Statistic>(2), k.in<Statistic>(3)};
     ForRows(k.stream(), e.rows, e.length,
             RowGrad<T>{saved, k.attributes().Int("center") != 0, k.has(4) ? k.in<T>(4) : nullptr,
                        k.out<T>(0)});
@@ -189,8 +192,9 @@ void LayerNormGradKernel(KernelContext& k) {
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "LayerNorm", 1, LayerNormKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "LayerNormGrad", 1, LayerNormGradKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "LayerNorm", 1, LayerNormKernel, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "LayerNormGrad", 1, LayerNormGradKernel,
+                     KernelTraits{.halves = 0b10011});  // statistics are float32
 
 }  // namespace
 }  // namespace gradwire::cuda

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "graph/formula.h"
+#include "graph/halves.h"
 #include "ops/norm.h"
 
 namespace gradwire {
@@ -62,6 +63,7 @@ DType StashType(const OpCall& call) {
 
 Values DecomposeLayerNormalization(const OpCall& call) {
   Values outputs = NormalizeTrailing(call, /*center=*/true);
+  if (kHalves.Contains(call.dtype(0))) outputs = Narrow(std::move(outputs), call.dtype(0), 0b1);
   const DType stash = StashType(call);
   return {Cast(outputs[0], call.dtype(0)), Cast(outputs[1], stash), Cast(outputs[2], stash)};
 }

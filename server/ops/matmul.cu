@@ -91,7 +91,7 @@ void MatMulKernel(KernelContext& context) {
 }
 
 GRADWIRE_CUDA_KERNEL("gradwire", "MatMul", 1, MatMulKernel,
-                     KernelTraits{.halves = true, .epilogues = kFused});
+                     KernelTraits{.halves = kAllInputs, .halves_vjp = true, .epilogues = kFused});
 
 }  // namespace
 }  // namespace gradwire::cuda

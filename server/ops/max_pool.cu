@@ -2,6 +2,7 @@
 
 #include "backend/cuda/launch.h"
 #include "backend/cuda/sort.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/sliding.cuh"
 
@@ -10,23 +11,24 @@ namespace {
 
 template <class T>
 struct MaxUnderWindow {
+  using C = Computed<T>;
   Sliding window;
   const T* x;
   T* y;
   int64_t* positions;  // or nullptr
 
   // NaN is above all, as in PyTorch.
-  GRADWIRE_STATIC_FN bool IsAbove(T x, T best) { return x > best || x != x; }
+  GRADWIRE_STATIC_FN bool IsAbove(C x, C best) { return x > best || x != x; }
 
   GRADWIRE_FN void operator()(int64_t i) const {
     const Sliding& w = window;
     const int64_t base = i / w.out_size() * w.in_size();
     const Point output = Sliding::Split(i % w.out_size(), w.out);
-    T best = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
-                                                  : std::numeric_limits<T>::lowest();
+    C best = std::numeric_limits<C>::has_infinity ? -std::numeric_limits<C>::infinity()
+                                                  : std::numeric_limits<C>::lowest();
     int64_t position = -1;
     w.ForInputsUnder(output, [&](int64_t at, int64_t) {
-      const T value = x[base + at];
+      const C value = Loaded(x[base + at]);
       if (position >= 0 && !IsAbove(value, best)) return;
       best = value;
       position = base + at;
@@ -43,7 +45,8 @@ void MaxPoolKernel(KernelContext& k) {
   const Window window = CanonicalWindow(k.attributes(), Dims(kernel.begin(), kernel.end()));
   const Sliding sliding(Geometry(window, SpatialDims(in), SpatialDims(out)));
   int64_t* const positions = k.num_outputs() > 1 ? k.out<int64_t>(1) : nullptr;
-  Dispatch(TypeList<float, double, int8_t, uint8_t>{}, k.input(0).dtype(), [&]<class T>() {
+  using Types = WithHalves<TypeList<float, double, int8_t, uint8_t>>;
+  Dispatch(Types{}, k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), k.output(0).numel(),
             MaxUnderWindow<T>{sliding, k.in<T>(0), k.out<T>(0), positions});
   });
@@ -79,7 +82,7 @@ struct Take {
 
 void TakeKernel(KernelContext& k) {
   const Planes planes = PlanesOf(k.input(0), k.output(0));
-  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), k.output(0).numel(),
             Take<T>{planes, k.in<T>(0), k.in<int64_t>(1), k.out<T>(0)});
   });
@@ -111,8 +114,8 @@ struct AddAtPlaces {
   GRADWIRE_FN void operator()(int64_t i) const {
     const int64_t place = places[i];
     if (place == std::numeric_limits<int64_t>::max() || (i > 0 && places[i - 1] == place)) return;
-    T sum = 0;
-    for (int64_t j = i; j < count && places[j] == place; ++j) sum += dy[numbers[j]];
+    Computed<T> sum = 0;
+    for (int64_t j = i; j < count && places[j] == place; ++j) sum += Loaded(dy[numbers[j]]);
     dx[place] = sum;
   }
 };
@@ -129,14 +132,14 @@ void GradKernel(KernelContext& k) {
   int64_t* const sorted = keys + 3 * n;
   ForEach(k.stream(), n, Key{planes, k.in<int64_t>(1), keys, numbers});
   SortPairs(k.stream(), n, keys, places, numbers, sorted);
-  Dispatch(FloatTypes{}, k.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), n, AddAtPlaces<T>{places, sorted, n, k.in<T>(0), k.out<T>(0)});
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "MaxPool", 1, MaxPoolKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "MaxPoolGrad", 1, GradKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "MaxPoolTake", 1, TakeKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "MaxPool", 1, MaxPoolKernel, kHalvesInFirst);
+GRADWIRE_CUDA_KERNEL("gradwire", "MaxPoolGrad", 1, GradKernel, kHalvesInFirst);
+GRADWIRE_CUDA_KERNEL("gradwire", "MaxPoolTake", 1, TakeKernel, kHalvesInFirst);
 
 }  // namespace
 }  // namespace gradwire::cuda

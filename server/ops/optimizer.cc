@@ -31,7 +31,7 @@ Specs InferUpdate(const OpCall& call, size_t parameter) {
   }
   const TensorSpec& spec = call.spec(parameter);
   for (size_t i = parameter; i < call.num_inputs(); ++i) {
-    if (call.spec(i) == spec && kFloats.Contains(spec.dtype)) continue;
+    if (call.spec(i) == spec && (kFloats | kHalves).Contains(spec.dtype)) continue;
     throw Error(reason::kShapeMismatch,
                 fmt::format("X is {}, input {} is {}: gradient and state must be like the "
                             "parameter, of floats",

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/offsets.cuh"
 #include "ops/reducers.h"
@@ -12,12 +13,13 @@ namespace {
 template <class Acc>
 using Passed = std::conditional_t<(sizeof(Acc) < sizeof(int32_t)), int32_t, Acc>;
 
-// A result for each row: what its elements, `reduced` of them, come to.
+// A result for each row: what its elements, `reduced` of them, come to. R is what is done to
+// Computed<In>.
 template <class R, class In>
 struct Reduction {
   using Acc = typename R::Acc;
   const In* in;
-  typename R::Out* out;
+  In* out;
   int64_t reduced;
   Offsets<1> kept_at;
   Offsets<1> reduced_at;
@@ -29,7 +31,7 @@ struct Reduction {
     for (int64_t k = first; k < reduced; k += step) {
       int64_t at[1];
       reduced_at.Of(k, at);
-      sum = R::Step(sum, static_cast<Acc>(in[start[0] + at[0]]));
+      sum = R::Step(sum, static_cast<Acc>(Loaded(in[start[0] + at[0]])));
     }
     return sum;
   }
@@ -51,7 +53,7 @@ struct ByTeam {
     using Acc = typename R::Acc;
     const Acc mine = reduction.Sum(row, team.rank(), team.size());
     const auto all = static_cast<Acc>(team.Combine(Passed<Acc>(mine), MergePassed<R>()));
-    if (team.rank() == 0) reduction.out[row] = R::Finish(all, reduction.reduced);
+    if (team.rank() == 0) reduction.out[row] = Stored<In>(R::Finish(all, reduction.reduced));
   }
 };
 
@@ -60,7 +62,7 @@ struct ByThread {
   Reduction<R, In> reduction;
 
   GRADWIRE_FN void operator()(int64_t row) const {
-    reduction.out[row] = R::Finish(reduction.Sum(row, 0, 1), reduction.reduced);
+    reduction.out[row] = Stored<In>(R::Finish(reduction.Sum(row, 0, 1), reduction.reduced));
   }
 };
 
@@ -81,12 +83,12 @@ struct ByParts {
   }
 };
 
-template <class R>
+template <class R, class Out>
 struct MergeParts {
   const typename R::Acc* sums;
   int64_t parts;
   int64_t reduced;
-  typename R::Out* out;
+  Out* out;
 
   GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
     using Acc = typename R::Acc;
@@ -95,7 +97,7 @@ struct MergeParts {
       mine = R::Merge(mine, sums[row * parts + part]);
     }
     const auto all = static_cast<Acc>(team.Combine(Passed<Acc>(mine), MergePassed<R>()));
-    if (team.rank() == 0) out[row] = R::Finish(all, reduced);
+    if (team.rank() == 0) out[row] = Stored<Out>(R::Finish(all, reduced));
   }
 };
 
@@ -122,7 +124,7 @@ void ReduceRows(KernelContext& context, const Reduction<R, In>& reduction, int64
   const BufferPtr memory = context.Scratch(static_cast<size_t>(rows * parts) * sizeof(Acc));
   auto* const sums = static_cast<Acc*>(memory->data());
   ForEach(stream, rows * parts, ByParts<R, In>{reduction, rows, parts, across, sums});
-  ForRows(stream, rows, parts, MergeParts<R>{sums, parts, reduction.reduced, reduction.out});
+  ForRows(stream, rows, parts, MergeParts<R, In>{sums, parts, reduction.reduced, reduction.out});
 }
 
 template <template <class> class R, class T>
@@ -136,32 +138,35 @@ void ReduceAs(KernelContext& context) {
     (is_reduced ? reduced : kept).push_back(dims[d]);
     (is_reduced ? reduced_strides : kept_strides).push_back(strides[d]);
   }
-  const Reduction<R<T>, T> reduction{context.in<T>(0), context.out<T>(0), NumElements(reduced),
-                                     Offsets<1>::WithStrides(kept, {kept_strides}),
-                                     Offsets<1>::WithStrides(reduced, {reduced_strides})};
+  const Reduction<R<Computed<T>>, T> reduction{context.in<T>(0), context.out<T>(0),
+                                               NumElements(reduced),
+                                               Offsets<1>::WithStrides(kept, {kept_strides}),
+                                               Offsets<1>::WithStrides(reduced, {reduced_strides})};
   const bool across = !kept.empty() && (axes.empty() || axes.back() + 1 < int64_t(dims.size()));
   ReduceRows(context, reduction, context.output(0).numel(), across);
 }
 
 template <template <class> class R>
 void ArithmeticKernel(KernelContext& context) {
-  Dispatch(ArithmeticTypes{}, context.input(0).dtype(),
+  Dispatch(WithHalves<ArithmeticTypes>{}, context.input(0).dtype(),
            [&]<class T>() { ReduceAs<R, T>(context); });
 }
 
 template <template <class> class R>
 void ExtremeKernel(KernelContext& context) {
-  DispatchCompared(context.input(0).dtype(), [&]<class T>() { ReduceAs<R, T>(context); });
+  const DType dtype = context.input(0).dtype();
+  if (dtype == DType::kBool) return ReduceAs<R, uint8_t>(context);  // the bytes 0 and 1
+  Dispatch(WithHalves<NumberTypes>{}, dtype, [&]<class T>() { ReduceAs<R, T>(context); });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSum", 1, ArithmeticKernel<SumOf>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceMean", 1, ArithmeticKernel<MeanOf>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceL1", 1, ArithmeticKernel<L1Of>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSumSquare", 1, ArithmeticKernel<SumSquareOf>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceL2", 1, ArithmeticKernel<L2Of>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceProd", 1, ArithmeticKernel<ProdOf>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceMax", 1, ExtremeKernel<MaxOf>);
-GRADWIRE_CUDA_KERNEL("gradwire", "ReduceMin", 1, ExtremeKernel<MinOf>);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSum", 1, ArithmeticKernel<SumOf>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceMean", 1, ArithmeticKernel<MeanOf>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceL1", 1, ArithmeticKernel<L1Of>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceSumSquare", 1, ArithmeticKernel<SumSquareOf>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceL2", 1, ArithmeticKernel<L2Of>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceProd", 1, ArithmeticKernel<ProdOf>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceMax", 1, ExtremeKernel<MaxOf>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "ReduceMin", 1, ExtremeKernel<MinOf>, kHalvesInAll);
 
 }  // namespace
 }  // namespace gradwire::cuda

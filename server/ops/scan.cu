@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/real_math.h"
 
@@ -9,7 +10,7 @@ namespace {
 
 // Integers wrap; floating sums are kept in double.
 template <class T>
-using Wide = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
+using Wide = std::conditional_t<std::is_floating_point_v<Computed<T>>, double, uint64_t>;
 
 struct Plus {
   static constexpr int kFirst = 0;
@@ -41,8 +42,8 @@ struct ScanLine {
     Wide<T> sum = Op::kFirst;
     for (int64_t k = 0; k < split.axis; ++k) {
       const int64_t at = first + (reverse ? split.axis - 1 - k : k) * split.inner;
-      const Wide<T> next = Op()(sum, static_cast<Wide<T>>(in[at]));
-      out[at] = static_cast<T>(exclusive ? sum : next);
+      const Wide<T> next = Op()(sum, static_cast<Wide<T>>(Loaded(in[at])));
+      out[at] = Stored<T>(exclusive ? sum : next);
       sum = next;
     }
   }
@@ -56,15 +57,15 @@ void ScanKernel(KernelContext& k) {
   const int axis = NormalizeAxis(attributes.Int("axis"), static_cast<int>(dims.size()));
   const AxisSplit split = SplitAt(dims, axis);
   if (k.input(0).numel() == 0) return;
-  Dispatch(Types{}, k.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<Types>{}, k.input(0).dtype(), [&]<class T>() {
     ForEach(k.stream(), split.outer * split.inner,
             ScanLine<Op, T>{k.in<T>(0), k.out<T>(0), split, attributes.Int("exclusive") != 0,
                             attributes.Int("reverse") != 0});
   });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "CumSum", 1, ScanKernel<Plus>);
-GRADWIRE_CUDA_KERNEL("gradwire", "CumProd", 1, ScanKernel<Times>);
+GRADWIRE_CUDA_KERNEL("gradwire", "CumSum", 1, ScanKernel<Plus>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "CumProd", 1, ScanKernel<Times>, kHalvesInAll);
 
 }  // namespace
 }  // namespace gradwire::cuda

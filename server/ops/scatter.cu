@@ -4,6 +4,7 @@
 #include "backend/cuda/sort.h"
 #include "ops/blocks.cuh"
 #include "ops/box.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 
 namespace gradwire::cuda {
@@ -62,9 +63,9 @@ struct CombineInto {
     const int64_t column = i % size;
     const int64_t offset = offsets[block];
     if (block > 0 && offsets[block - 1] == offset) return;
-    T value = to[offset + column];
+    Computed<T> value = Loaded(to[offset + column]);
     for (; block < count && offsets[block] == offset; ++block) {
-      value = combine(value, updates[blocks[block] * size + column]);
+      value = combine(value, Loaded(updates[blocks[block] * size + column]));
     }
     to[offset + column] = value;
   }
@@ -123,7 +124,7 @@ void Scatter(KernelContext& k, const Blocks& blocks, gradwire::Reduction how) {
     }
     return ScatterAs<gradwire::Reduction::kNone, bool>(k, blocks, sorted);
   }
-  Dispatch(NumberTypes{}, k.output(0).dtype(),
+  Dispatch(WithHalves<NumberTypes>{}, k.output(0).dtype(),
            [&]<class T>() { ScatterBy<T>(k, blocks, sorted, how); });
 }
 
@@ -180,9 +181,11 @@ void IsLastWriteKernel(KernelContext& k) {
   ForEach(k.stream(), blocks.count, MarkLast{sorted.offsets, sorted.blocks, blocks.count, last});
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "ScatterElements", 1, ScatterKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "ScatterND", 1, ScatterKernel);
-GRADWIRE_CUDA_KERNEL("gradwire", "ScatterAdd", 1, ScatterAddKernel);
+constexpr KernelTraits kHalvesInScatter = {.halves = 0b101};  // updates and data
+
+GRADWIRE_CUDA_KERNEL("gradwire", "ScatterElements", 1, ScatterKernel, kHalvesInScatter);
+GRADWIRE_CUDA_KERNEL("gradwire", "ScatterND", 1, ScatterKernel, kHalvesInScatter);
+GRADWIRE_CUDA_KERNEL("gradwire", "ScatterAdd", 1, ScatterAddKernel, kHalvesInFirst);
 GRADWIRE_CUDA_KERNEL("gradwire", "IsLastWrite", 1, IsLastWriteKernel);
 
 }  // namespace

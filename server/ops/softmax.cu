@@ -1,6 +1,7 @@
 #include <limits>
 
 #include "backend/cuda/launch.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/real_math.h"
 
@@ -38,22 +39,23 @@ struct SoftmaxRow {
   Rows rows;
 
   GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
+    using C = Computed<T>;
     const T* from = x + rows.First(row);
     T* to = y + rows.First(row);
-    T max = -std::numeric_limits<T>::infinity();
+    C max = -std::numeric_limits<C>::infinity();
     for (int64_t k = team.rank(); k < rows.extent; k += team.size()) {
-      max = Larger()(max, from[k * rows.inner]);
+      max = Larger()(max, Loaded(from[k * rows.inner]));
     }
     max = team.Combine(max, Larger());
-    T sum = 0;
+    C sum = 0;
     for (int64_t k = team.rank(); k < rows.extent; k += team.size()) {
-      sum += math::Exp(from[k * rows.inner] - max);
+      sum += math::Exp(Loaded(from[k * rows.inner]) - max);
     }
     sum = team.Combine(sum, Add());
-    const T log_sum = kLog ? std::log(sum) : T(0);
-    const T scale = T(1) / sum;
+    const C log_sum = kLog ? std::log(sum) : C(0);
+    const C scale = C(1) / sum;
     for (int64_t k = team.rank(); k < rows.extent; k += team.size()) {
-      const T above = from[k * rows.inner] - max;
+      const C above = Loaded(from[k * rows.inner]) - max;
       to[k * rows.inner] = kLog ? above - log_sum : math::Exp(above) * scale;
     }
   }
@@ -69,15 +71,16 @@ struct GradientRow {
 
   GRADWIRE_DEVICE void operator()(const Team& team, int64_t row) const {
     const int64_t first = rows.First(row);
-    T sum = 0;
+    Computed<T> sum = 0;
     for (int64_t k = team.rank(); k < rows.extent; k += team.size()) {
       const int64_t at = first + k * rows.inner;
-      sum += kLog ? dy[at] : dy[at] * y[at];
+      sum += kLog ? Loaded(dy[at]) : Loaded(dy[at]) * Loaded(y[at]);
     }
     sum = team.Combine(sum, Add());
     for (int64_t k = team.rank(); k < rows.extent; k += team.size()) {
       const int64_t at = first + k * rows.inner;
-      dx[at] = kLog ? dy[at] - math::Exp(y[at]) * sum : y[at] * (dy[at] - sum);
+      const Computed<T> g = Loaded(dy[at]);
+      dx[at] = kLog ? g - math::Exp(Loaded(y[at])) * sum : Loaded(y[at]) * (g - sum);
     }
   }
 };
@@ -94,7 +97,7 @@ template <bool kLog>
 void SoftmaxKernel(KernelContext& context) {
   const AxisSplit split = SplitOf(context);
   if (split.axis == 0) return;
-  Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, context.input(0).dtype(), [&]<class T>() {
     ForRows(context.stream(), split.outer * split.inner, split.axis,
             SoftmaxRow<kLog, T>{context.in<T>(0), context.out<T>(0), {split.axis, split.inner}});
   });
@@ -104,17 +107,17 @@ template <bool kLog>
 void GradientKernel(KernelContext& context) {
   const AxisSplit split = SplitOf(context);
   if (split.axis == 0) return;
-  Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
+  Dispatch(WithHalves<FloatTypes>{}, context.input(0).dtype(), [&]<class T>() {
     ForRows(context.stream(), split.outer * split.inner, split.axis,
             GradientRow<kLog, T>{
                 context.in<T>(0), context.in<T>(1), context.out<T>(0), {split.axis, split.inner}});
   });
 }
 
-GRADWIRE_CUDA_KERNEL("", "Softmax", 13, SoftmaxKernel<false>);
-GRADWIRE_CUDA_KERNEL("", "LogSoftmax", 13, SoftmaxKernel<true>);
-GRADWIRE_CUDA_KERNEL("gradwire", "SoftmaxGrad", 1, GradientKernel<false>);
-GRADWIRE_CUDA_KERNEL("gradwire", "LogSoftmaxGrad", 1, GradientKernel<true>);
+GRADWIRE_CUDA_KERNEL("", "Softmax", 13, SoftmaxKernel<false>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("", "LogSoftmax", 13, SoftmaxKernel<true>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "SoftmaxGrad", 1, GradientKernel<false>, kHalvesInAll);
+GRADWIRE_CUDA_KERNEL("gradwire", "LogSoftmaxGrad", 1, GradientKernel<true>, kHalvesInAll);
 
 }  // namespace
 }  // namespace gradwire::cuda

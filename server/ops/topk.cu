@@ -4,6 +4,7 @@
 
 #include "backend/cuda/launch.h"
 #include "backend/cuda/sort.h"
+#include "ops/computed.h"
 #include "ops/cuda_kernel.h"
 #include "ops/real_math.h"
 
@@ -44,7 +45,7 @@ struct KeyOf {
   int64_t* numbers;
 
   GRADWIRE_FN void operator()(int64_t i) const {
-    const int64_t order = OrderOf(in[rows.Place(i)]);
+    const int64_t order = OrderOf(Loaded(in[rows.Place(i)]));
     keys[i] = largest ? ~order : order;
     numbers[i] = i;
   }
@@ -101,10 +102,10 @@ void TopKKernel(KernelContext& context) {
   const Tensor& x = context.input(0);
   const int axis = NormalizeAxis(context.attributes().Int("axis", -1), x.rank());
   const Rows rows{SplitAt(x.dims(), axis)};
-  Dispatch(NumberTypes{}, x.dtype(), [&]<class T>() { TopK<T>(context, rows); });
+  Dispatch(WithHalves<NumberTypes>{}, x.dtype(), [&]<class T>() { TopK<T>(context, rows); });
 }
 
-GRADWIRE_CUDA_KERNEL("gradwire", "TopK", 1, TopKKernel);
+GRADWIRE_CUDA_KERNEL("gradwire", "TopK", 1, TopKKernel, kHalvesInAll);
 
 }  // namespace
 }  // namespace gradwire::cuda

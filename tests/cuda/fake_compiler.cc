@@ -60,7 +60,7 @@ void FakeDriver::Launch(Queue queue, const GeneratedKernel& kernel, int64_t coun
   std::vector<uint64_t> words(argument.size() / sizeof(uint64_t));
   std::memcpy(words.data(), argument.data(), argument.size());
   const FakeKernel::Loop loop = dynamic_cast<const FakeKernel&>(kernel).loop();
-  Run(queue, [=] { loop(count, words.data()); });
+  RunKernel(queue, [=] { loop(count, words.data()); });
 }
 
 }  // namespace gradwire::testing

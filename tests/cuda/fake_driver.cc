@@ -142,6 +142,11 @@ void FakeDriver::Add(Queue queue, Work work) {
   }
 }
 
+void FakeDriver::RunKernel(Queue queue, std::function<void()> work) {
+  ++kernels_;
+  Run(queue, std::move(work));
+}
+
 void FakeDriver::Run(Queue queue, std::function<void()> work) {
   Add(queue, {.run = std::move(work)});
 }
@@ -266,7 +271,7 @@ namespace cuda {
 void RunInQueue(Stream& stream, std::function<void()> work) {
   auto& cuda_stream = static_cast<CudaStream&>(stream);
   auto& driver = dynamic_cast<testing::FakeDriver&>(cuda_stream.driver());
-  driver.Run(cuda_stream.queue(), std::move(work));
+  driver.RunKernel(cuda_stream.queue(), std::move(work));
 }
 
 namespace {

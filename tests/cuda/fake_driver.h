@@ -53,6 +53,9 @@ class FakeDriver : public cuda::Driver {
               std::span<const std::byte> argument) override;
 
   void Run(Queue queue, std::function<void()> work);
+  void RunKernel(Queue queue, std::function<void()> work);
+  // How many kernels were launched, library calls and generated ones among them.
+  int kernels() const { return kernels_; }
   // The next capture ends as one does amid which something forbidden was called.
   void SpoilNextCapture() { spoil_next_ = true; }
   // Graphs that there are, and how often one was launched.
@@ -109,6 +112,7 @@ class FakeDriver : public cuda::Driver {
   int graphs_ = 0;
   int graph_launches_ = 0;
   int captures_ = 0;
+  int kernels_ = 0;
 };
 
 }  // namespace gradwire::testing

@@ -101,7 +101,11 @@ TEST_F(CudaSessionTest, ProductsOfHalvesNeedNoCasts) {
     EXPECT_EQ(Call("MatMul", {x, w}).node()->inputs()[0].slot(), x.slot());
     EXPECT_EQ(Call("Gemm", {x, w}).node()->inputs()[0].slot(), x.slot());
     // Of different types: in float32, and back.
-    EXPECT_EQ(Call("gradwire::MatMul", {x, Cast(w, DType::kFloat32)}).node()->op().name, "Cast");
+    const Value wide = bench_.Make({3, 2}, {1, -1, 2, 0, 0, 4}, DType::kFloat32);
+    EXPECT_EQ(Call("gradwire::MatMul", {x, wide}).node()->op().name, "Cast");
+    // What was cast for a product need not have been.
+    const Value again = Call("gradwire::MatMul", {x, Cast(w, DType::kFloat32)});
+    EXPECT_EQ(again.node()->inputs()[1].slot(), w.slot());
   }
 }
 

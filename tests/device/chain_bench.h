@@ -45,13 +45,17 @@ class ChainBench : public FusionBench {
     for (const DType to : kChainTypes) {
       if (to != dtype) results.push_back(Cast(x, to));
     }
+    const auto types_of = [&](const OpDef& op) {
+      return TypesOf(op, bench().stream().device().type);
+    };
     for (const OpDef* op : Registry::Global().All()) {
-      if ((op->functor.type.empty() && op->loop == nullptr) || !op->types.Contains(dtype)) continue;
+      if ((op->functor.type.empty() && op->loop == nullptr) || !types_of(*op).Contains(dtype))
+        continue;
       if (op->name == "Cast" || op->name == "Where") continue;
       met_.insert(op->name);
       Attributes attributes;
       if (op->name == "BitShift") attributes.Set("direction", std::string("LEFT"));
-      if (op->name == "Mod") attributes.Set("fmod", int64_t{kFloats.Contains(dtype)});
+      if (op->name == "Mod") attributes.Set("fmod", int64_t{(kFloats | kHalves).Contains(dtype)});
       Values inputs = {x};
       while (inputs.size() < static_cast<size_t>(op->inputs.min)) inputs.push_back(y);
       if (op->name == "Clip") inputs = {x, Value(), Numbers({}, dtype)};

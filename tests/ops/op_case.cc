@@ -1,5 +1,7 @@
 #include "tests/ops/op_case.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -10,6 +12,7 @@
 #include "graph/formula.h"
 #include "tests/ops/bench.h"
 #include "tests/ops/device.h"
+#include "tests/unit/same.h"
 
 namespace gradwire::testing {
 namespace {
@@ -201,6 +204,69 @@ void CheckFloat32(const OpCase& c) {
   }
 }
 
+// The row's outputs, and the gradients of its differentiated inputs, of 16-bit floats as they are
+// or as what was cast to float32 before and is cast back after.
+std::vector<Tensor> OfHalves(const OpCase& c, DType half, bool cast, bool backward) {
+  Bench bench([] {}, DeviceUnderTest());
+  const TraceScope scope(bench.trace());
+  const Values leaves = MakeInputs(c, bench, half, backward);
+  Values inputs = leaves;
+  for (Value& input : inputs) {
+    if (cast && input && input.dtype() == half) input = Cast(input, DType::kFloat32);
+  }
+  if (cast) bench.Run(inputs);
+  bench.trace().random_state() = 1;
+  Values results = Apply(FindOp(c), inputs, c.attributes, c.outputs);
+  bench.Run(results);
+  for (Value& result : results) {
+    if (result && result.dtype() == DType::kFloat32) result = Cast(result, half);
+  }
+  std::vector<Value> found(results.begin(), results.end());
+  if (backward) {
+    std::vector<Value> wanted;
+    std::vector<Value> roots;
+    std::vector<Value> seeds;
+    for (size_t i = 0; i < leaves.size(); ++i) {
+      if (IsDifferentiated(c.inputs[i])) wanted.push_back(leaves[i]);
+    }
+    for (const Value& result : results) {
+      if (!result || !result.requires_grad()) continue;
+      roots.push_back(result);
+      seeds.push_back(Full(result.dims(), 1, result.dtype()));
+    }
+    if (roots.empty() || wanted.empty()) return {};
+    found = Backward(roots, seeds, wanted, {}).gradients;
+  }
+  bench.Run({found.begin(), found.end()});
+  std::vector<Tensor> arrays;
+  for (const Value& value : found) {
+    arrays.push_back(value ? OnHost(value.tensor(), bench.stream()) : Tensor());
+  }
+  return arrays;
+}
+
+// 16-bit floats give what float32 gives, rounded once: to the bit but for products on a GPU, and
+// for derivatives that read what was rounded.
+void CheckHalves(const OpCase& c) {
+  const OpDef& op = FindOp(c);
+  if (!op.types.Contains(DType::kFloat32) || op.types.Contains(DType::kFloat16)) return;
+  for (const DType half : {DType::kFloat16, DType::kBfloat16}) {
+    for (const bool backward : {false, true}) {
+      if (backward && c.order == 0) continue;
+      const std::vector<Tensor> expected = OfHalves(c, half, /*cast=*/true, backward);
+      const std::vector<Tensor> actual = OfHalves(c, half, /*cast=*/false, backward);
+      ASSERT_EQ(actual.size(), expected.size());
+      for (size_t i = 0; i < actual.size(); ++i) {
+        ASSERT_EQ(bool(actual[i]), bool(expected[i]));
+        if (!actual[i]) continue;
+        const double tolerance = backward ? 0x1p-7 : ToleranceOfPlans().products;
+        ExpectSame(actual[i], expected[i], tolerance,
+                   fmt::format("{} of {}, {}", Name(half), backward ? "gradient" : "output", i));
+      }
+    }
+  }
+}
+
 // A row's kernel against its own decomposition.
 void CheckDecomposition(const OpCase& c) {
   const OpDef& op = FindOp(c);
@@ -282,6 +348,7 @@ void Check(const OpCase& c) {
     if (c.expect.has_value()) CheckExpectation(c);
     CheckDecomposition(c);
     if (c.float32_tolerance > 0) CheckFloat32(c);
+    if (c.float32_tolerance > 0) CheckHalves(c);
     Projection f(c);
     for (int order = 1; order <= c.order && !f.empty(); ++order) CheckGradient(f, order);
   } catch (const Error& error) {
