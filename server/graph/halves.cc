@@ -48,7 +48,7 @@ class Narrowing {
     if (node != nullptr && IsMove(*node) && moves > 0) {
       return MoveLike(*node, Of(node->inputs()[0], moves - 1));
     }
-    const Value y = node == nullptr ? x : Made(*node, x.index(), x);
+    Value y = node == nullptr ? x : Made(*node, x.index(), x);
     if (y.dtype() == half_) return y;
     return Call("Cast", {y}, {{"to", int64_t{static_cast<int>(half_)}}});
   }

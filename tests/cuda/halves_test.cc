@@ -172,5 +172,37 @@ TEST_F(CudaHalvesTest, DerivativesAreComputedInFloat32) {
   EXPECT_EQ(bench_.Read(gradients.gradients[0])[0], static_cast<float>(Float16(-600.0f / 90000)));
 }
 
+// A cast that nothing flows through hides its source from a walk, whatever becomes of it.
+TEST_F(CudaHalvesTest, NothingFlowsThroughACastThatWasNotRecorded) {
+  const Value x = Make({4}, DType::kFloat16, /*leaf=*/true);
+  Value wide;
+  Value tanh;
+  {
+    const RecordingScope off(false);
+    wide = Cast(x, DType::kFloat32);
+    tanh = Tanh(wide);
+  }
+  EXPECT_FALSE(Cast(wide, DType::kFloat16).requires_grad());
+  const Value narrow = Cast(tanh, DType::kFloat16);
+  EXPECT_FALSE(narrow.requires_grad());
+  EXPECT_EQ(narrow.node()->op().name, "Tanh");
+  // Where something flows through another input, the cast stays.
+  const Value product = Cast(wide * Cast(x, DType::kFloat32), DType::kFloat16);
+  EXPECT_EQ(product.node()->op().name, "Cast");
+  const auto gradients = Backward(std::vector{Sum(product, {0}, false)}, {}, std::vector{x}, {});
+  EXPECT_EQ(bench_.Read(gradients.gradients[0]), bench_.Read(x));
+}
+
+// Statistics stay float32 for a derivative, and are rounded for who asks for them.
+TEST_F(CudaHalvesTest, StatisticsAreFloat32) {
+  const Value x = Make({2, 3, 4, 4}, DType::kFloat16, /*leaf=*/true);
+  const Values outputs =
+      ApplyAll("gradwire::LayerNorm", {x},
+               {{"axis", int64_t{3}}, {"center", int64_t{1}}, {"epsilon", 1e-5}}, 3);
+  EXPECT_EQ(outputs[0].node()->output_slot(1)->spec.dtype, DType::kFloat32);
+  EXPECT_EQ(outputs[1].dtype(), DType::kFloat16);
+  EXPECT_EQ(outputs[1].node()->inputs()[0].node(), outputs[0].node());
+}
+
 }  // namespace
 }  // namespace gradwire

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -75,6 +76,30 @@ TEST_F(DeviceMoveTest, AGraphIsWalkedBackOnAnotherDevice) {
       walk();
     }
     ExpectNear(moves.All(), stays.All());
+  }
+}
+
+// A GPU's kernels take 16-bit floats as they are; a CPU's do not.
+TEST_F(DeviceMoveTest, SoIsAGraphOf16BitFloats) {
+  const auto cast = [](DType to) { return Attributes{{"to", int64_t{static_cast<int>(to)}}}; };
+  Traveller session;
+  session.Put("w", {3}, {1, -2, 0.5}, /*requires_grad=*/true);
+  session.Move(first_);
+  session.Do([&](Transaction& t) {
+    t.Forward({.nodes = {MakeNode("Cast", {"w"}, {"h"}, cast(DType::kFloat16)),
+                         MakeNode("Tanh", {"h"}, {"t"}), MakeNode("Mul", {"t", "h"}, {"m"}),
+                         MakeNode("Cast", {"m"}, {"y"}, cast(DType::kFloat64)),
+                         MakeNode("ReduceSum", {"y"}, {"loss"})},
+               .outputs = {"loss"}});
+  });
+  session.Move(cpu_);
+  session.Do(
+      [](Transaction& t) { t.Gradients({.outputs = {"loss"}, .inputs = {"w"}, .names = {"dw"}}); });
+  const std::vector<double> w = session.Read("w");
+  const std::vector<double> dw = session.Read("dw");
+  for (size_t i = 0; i < w.size(); ++i) {
+    const double tanh = std::tanh(w[i]);
+    EXPECT_NEAR(dw[i], tanh + w[i] * (1 - tanh * tanh), 2e-3) << i;
   }
 }
 

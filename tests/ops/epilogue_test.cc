@@ -117,6 +117,15 @@ TEST_F(EpilogueTest, OfFloat64ThereIsNone) {
   ExpectSpared(Relu(product + Normal({8}, DType::kFloat64)), 0);
 }
 
+// No cast lies between them where kernels take 16-bit floats as they are.
+TEST_F(EpilogueTest, Of16BitFloats) {
+  for (const DType half : {DType::kFloat16, DType::kBfloat16}) {
+    const Value x = Array({2, 3}, {1, 2, 0.5, -1, 0, 4}, half);
+    const Value w = Array({3, 2}, {1, -1, 2, 0, 0, 4}, half);
+    ExpectSpared(Relu(MatMul(x, w) + Array({2}, {1, -2}, half)), 2);
+  }
+}
+
 TEST_F(EpilogueTest, AnEmptySumIsTheBias) {
   ExpectSpared(Relu(MatMul(Array({2, 0}, {}), Array({0, 2}, {})) + Array({2}, {-1, 2})), 2);
 }
