@@ -81,8 +81,11 @@ class Update {
     return out[0];
   }
 
-  // A scalar of the parameter's type.
-  Value Rate(double lr) const { return Scalar(lr, s_.parameter.dtype()); }
+  // A scalar of the type that the update is computed in.
+  Value Rate(double lr) const {
+    const DType dtype = s_.parameter.dtype();
+    return Scalar(lr, kHalves.Contains(dtype) ? DType::kFloat32 : dtype);
+  }
 
   Value State(const std::string& kind) const {
     Value state = s_.state(kind);

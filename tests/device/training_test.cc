@@ -119,9 +119,9 @@ class Trainee {
   }
   void PutNumbers(const std::string& name, const Dims& dims) {
     std::normal_distribution<double> normal(0, 0.5);
-    Dispatch(FloatTypes{}, dtype_, [&]<class T>() {
+    Dispatch(TypeList<float, double, Float16>{}, dtype_, [&]<class T>() {
       std::vector<T> elements(static_cast<size_t>(NumElements(dims)));
-      for (T& element : elements) element = static_cast<T>(normal(random_));
+      for (T& element : elements) element = static_cast<T>(static_cast<float>(normal(random_)));
       Put(name, dims, dtype_, elements, true);
     });
   }
@@ -167,12 +167,14 @@ TEST_P(DeviceTrainingTest, GivesTheCpusNumbers) {
 }
 
 TEST_P(DeviceTrainingTest, IsTheSameToTheBitEachTime) {
-  Trainee first(DeviceUnderTest(), DType::kFloat32, GetParam());
-  first.Train();
-  for (int i = 0; i < 2; ++i) {
-    Trainee again(DeviceUnderTest(), DType::kFloat32, GetParam());
-    again.Train();
-    ExpectSameArrays(again, first, 0);
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16}) {
+    Trainee first(DeviceUnderTest(), dtype, GetParam());
+    first.Train();
+    for (int i = 0; i < 2; ++i) {
+      Trainee again(DeviceUnderTest(), dtype, GetParam());
+      again.Train();
+      ExpectSameArrays(again, first, 0);
+    }
   }
 }
 

@@ -36,6 +36,22 @@ TEST(StepTest, Sgd) {
               [](double& x, double g, int) { x -= 0.1 * (g + 0.01 * x); });
 }
 
+// A rate that float16 does not hold.
+TEST(StepTest, TheRateOf16BitParametersIsNotRoundedTo16Bits) {
+  SessionBench bench;
+  const auto put = [&](const std::string& name, float value, bool requires_grad) {
+    const Float16 element = value;
+    Tensor array = AllocateTensor(bench.session().stream(), {DType::kFloat16, {1}});
+    bench.session().stream().Upload(&element, *array.buffer(), sizeof(element));
+    bench.Do([&](Transaction& t) { t.Put({{name, array}}, requires_grad); });
+  };
+  put("w", 1, true);
+  put("grad/w", 60000, false);
+  bench.Do([](Transaction& t) { t.Step({.optimizer = Sgd{.lr = 0x1p-26}}); });
+  const Tensor& w = bench.session().names().at("w").tensor().tensor();
+  EXPECT_EQ(float(*w.data<Float16>()), float(Float16(1 - 60000 * 0x1p-26f)));
+}
+
 TEST(StepTest, Momentum) {
   double v = 0;
   ExpectSteps(Momentum{.lr = 0.1, .momentum = 0.9, .dampening = 0.5, .weight_decay = 0.01},
