@@ -15,6 +15,8 @@ bool Is(const PlanStep& step, std::string_view domain, std::string_view name) {
   return step.op->domain == domain && step.op->name == name && step.kernel == step.op->cpu;
 }
 
+bool IsRelu(const PlanStep& step) { return Is(step, "", "Relu") && step.outputs[0] != kNoArray; }
+
 // Relu of nothing at all, which a maximum over padding is, would be 0.
 bool EachWindowMeetsTheInput(const PlanStep& pool, const Dims& in) {
   const std::vector<int64_t>& kernel = pool.attributes.Ints("kernel_shape");
@@ -40,7 +42,7 @@ class Postponing {
         postponed_(plan_.specs.size(), false),
         source_(plan_.specs.size(), kNoArray) {
     for (const PlanStep& step : plan_.steps) {
-      if (Is(step, "", "Relu")) {
+      if (IsRelu(step)) {
         Relu(step.outputs[0]) = &step;
       } else if (Takes(step)) {
         Relu(step.outputs[0]) = Relu(step.inputs[0]);
@@ -53,7 +55,7 @@ class Postponing {
     std::vector<PlanStep> steps;
     for (const PlanStep& step : plan_.steps) {
       const int output = step.outputs[0];
-      const bool is_relu = Is(step, "", "Relu");
+      const bool is_relu = IsRelu(step);
       if (!is_relu && !IsPostponed(step.inputs)) {
         steps.push_back(step);
         continue;

@@ -65,6 +65,14 @@ TEST_F(PostponeTest, AWindowThatMeetsPaddingAloneHasNoMaximum) {
   EXPECT_THAT(StepsOf({MaxPool(Relu(x), {2, 2, 2, 2}, 4)}), ElementsAre("Relu", "MaxPool"));
 }
 
+TEST_F(PostponeTest, WhatNobodyReadsIsLeftAlone) {
+  Traced traced = TraceOf({Relu(Image())});
+  traced.plan.kept.clear();
+  MarkLastUses(traced.plan);
+  ASSERT_EQ(traced.plan.steps[0].outputs[0], kNoArray);
+  EXPECT_EQ(PostponeRelu(traced.plan).steps.size(), 1);
+}
+
 TEST_F(PostponeTest, NaNAndInfinity) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinite = std::numeric_limits<double>::infinity();
