@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/hash/hash.h"
 #include "core/copy.h"
 #include "rpc/array_fields.h"
+#include "rpc/bytes_hash.h"
 #include "rpc/chunk.h"
 
 namespace gradwire::rpc {
@@ -189,30 +189,11 @@ const Pieces* Payloads::Beside(const v1::TensorProto& array) const {
   return found == received_.end() || array.has_raw_data() ? nullptr : &found->second;
 }
 
-// In blocks of one size, however the network cut it.
 uint64_t Payloads::HashBeside(const Message& part) const {
-  constexpr size_t kBlock = size_t{64} << 10;
   uint64_t hash = 0;
   if (received_.empty()) return hash;
-  std::string block;
   for (const v1::TensorProto* array : ArraysIn(const_cast<Message&>(part))) {
-    const Pieces* pieces = Beside(*array);
-    if (pieces == nullptr) continue;
-    for (auto piece : *pieces) {
-      while (!piece.empty()) {
-        if (block.empty() && piece.size() >= kBlock) {
-          hash = absl::HashOf(
-              hash, std::string_view(reinterpret_cast<const char*>(piece.data()), kBlock));
-          piece = piece.subspan(kBlock);
-          continue;
-        }
-        const size_t taken = std::min(piece.size(), kBlock - block.size());
-        block.append(reinterpret_cast<const char*>(piece.data()), taken);
-        piece = piece.subspan(taken);
-        if (block.size() == kBlock) hash = absl::HashOf(hash, std::exchange(block, {}));
-      }
-    }
-    hash = absl::HashOf(hash, std::exchange(block, {}));
+    if (const Pieces* pieces = Beside(*array)) hash = absl::HashOf(hash, HashBytes(*pieces));
   }
   return hash;
 }

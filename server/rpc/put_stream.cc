@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "backend/on_host.h"
 #include "core/bools.h"
 #include "core/strings.h"
+#include "rpc/bytes_hash.h"
 #include "rpc/chunk.h"
 #include "rpc/service.h"
 #include "rpc/stream.h"
@@ -93,9 +96,9 @@ class PutStreamCall final : public Upload<v1::PutResponse> {
   uint64_t Hash() const override {
     uint64_t hash = absl::HashOf(std::string("PutStream"));
     for (const Incoming& incoming : tensors_) {
-      const absl::string_view bytes(incoming.tensor.data<char>(), incoming.tensor.bytes());
+      const std::span bytes(incoming.tensor.data<std::byte>(), incoming.tensor.bytes());
       hash = absl::HashOf(hash, incoming.name, ToString(incoming.tensor.spec()),
-                          incoming.requires_grad, bytes);
+                          incoming.requires_grad, HashBytes(std::array{bytes}));
     }
     return hash;
   }
