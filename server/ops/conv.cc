@@ -10,23 +10,16 @@
 #include <utility>
 #include <vector>
 
-#include "backend/cpu/dnnl.h"
 #include "graph/channels_last.h"
 #include "graph/flops.h"
 #include "graph/formula.h"
 #include "graph/kernel.h"
+#include "ops/conv_dnnl.h"
 #include "ops/conv_loops.h"
 #include "ops/window.h"
 
 namespace gradwire {
 namespace {
-
-// The shapes of the three arrays.
-struct Form {
-  Window window;
-  int64_t groups;
-  Dims x, w, y;
-};
 
 int64_t Groups(const Attributes& attributes) { return attributes.Int("group", 1); }
 
@@ -46,7 +39,7 @@ void RequireChannels(const TensorSpec& array, const char* what, int64_t channels
                           ToString(array), ToString(w), groups, array.dims[1], channels));
 }
 
-Form FormOfConv(const TensorSpec& x, const TensorSpec& w, const Attributes& attributes) {
+ConvForm FormOfConv(const TensorSpec& x, const TensorSpec& w, const Attributes& attributes) {
   RequireRank(x, "X", x.rank());
   RequireRank(w, "W", x.rank());
   const int64_t groups = Groups(attributes);
@@ -57,7 +50,7 @@ Form FormOfConv(const TensorSpec& x, const TensorSpec& w, const Attributes& attr
   return {window, groups, x.dims, w.dims, y};
 }
 
-Form FormOfInputGrad(const TensorSpec& y, const TensorSpec& w, const Attributes& attributes) {
+ConvForm FormOfInputGrad(const TensorSpec& y, const TensorSpec& w, const Attributes& attributes) {
   RequireRank(y, "dY", y.rank());
   RequireRank(w, "W", y.rank());
   const int64_t groups = Groups(attributes);
@@ -67,7 +60,7 @@ Form FormOfInputGrad(const TensorSpec& y, const TensorSpec& w, const Attributes&
   return {window, groups, x, w.dims, y.dims};
 }
 
-Form FormOfWeightGrad(const TensorSpec& x, const TensorSpec& y, const Attributes& attributes) {
+ConvForm FormOfWeightGrad(const TensorSpec& x, const TensorSpec& y, const Attributes& attributes) {
   RequireRank(x, "X", x.rank());
   RequireRank(y, "dY", x.rank());
   const int64_t groups = Groups(attributes);
@@ -93,20 +86,10 @@ Form FormOfWeightGrad(const TensorSpec& x, const TensorSpec& y, const Attributes
   return {window, groups, x.dims, w, y.dims};
 }
 
-// oneDNN convolves floats when there are any, and the padding is none that crops a window.
-bool SuitsDnnl(DType dtype, const Form& form) {
-  bool suits = dtype == DType::kFloat32 && NumElements(form.x) != 0 && NumElements(form.w) != 0 &&
-               NumElements(form.y) != 0;
-  for (size_t i = 0; i < form.window.kernel.size(); ++i) {
-    suits = suits && form.window.begin[i] >= 0 && form.window.end[i] > -form.window.strides[i];
-  }
-  return suits;
-}
-
 // The three arrays' extents, of a call whose images may have their channels last.
-using FormOf = Form (*)(const TensorSpec& first, const TensorSpec& second, const Attributes&);
+using FormOf = ConvForm (*)(const TensorSpec& first, const TensorSpec& second, const Attributes&);
 template <FormOf form_of, bool kSecondIsImage>
-Form FormOfCall(const KernelContext& context, bool channels_last) {
+ConvForm FormOfCall(const KernelContext& context, bool channels_last) {
   TensorSpec first = context.input(0).spec();
   TensorSpec second = context.input(1).spec();
   if (channels_last) {
@@ -116,85 +99,14 @@ Form FormOfCall(const KernelContext& context, bool channels_last) {
   return form_of(first, second, context.attributes());
 }
 
-// A form in oneDNN's terms.
-struct DnnlForm {
-  DnnlForm(const Form& form, bool last)
-      : channels_last(last),
-        x(form.x),
-        w(form.w),
-        y(form.y),
-        strides(onednn::ToDims(form.window.strides)),
-        dilations(onednn::ToDims(form.window.dilations)),
-        begin(onednn::ToDims(form.window.begin)),
-        end(onednn::ToDims(form.window.end)) {
-    for (auto& dilation : dilations) --dilation;  // oneDNN counts the gaps
-    if (form.groups == 1) return;
-    w[0] /= form.groups;
-    w.insert(w.begin(), form.groups);
-  }
-
-  onednn::Key Key(onednn::Prop prop, bool biased) const {
-    onednn::Key key(onednn::Kind::convolution, prop);
-    for (const auto& numbers : {strides, dilations, begin, end}) key.Add(numbers);
-    return std::move(key.Add(x).Add(w).Add(y).Add(biased).Add(channels_last));
-  }
-  // The layout that an image has.
-  onednn::Desc Image(const Dims& dims) const {
-    return channels_last ? onednn::ChannelsLast(dims) : onednn::Plain(dims);
-  }
-
-  // Images with their channels last are taken as they are, where oneDNN has more for them than its
-  // reference; others in the layout that oneDNN likes best.
-  template <class F>
-  auto FastOne(F describe) const {
-    auto description = describe(channels_last);
-    const std::string_view name = description.impl_info_str();
-    const bool slow = channels_last && name.find("ref") != std::string_view::npos;
-    return slow ? describe(false) : description;
-  }
-  onednn::Desc Wanted(const Dims& dims, bool as_is) const {
-    return as_is ? Image(dims) : onednn::Any(dims);
-  }
-
-  using ForwardDesc = dnnl::convolution_forward::primitive_desc;
-  ForwardDesc Forward(onednn::Prop prop, bool biased) const {
-    return FastOne([&](bool as_is) {
-      const onednn::Desc from = Wanted(x, as_is);
-      const onednn::Desc to = Wanted(y, as_is);
-      constexpr auto kDirect = onednn::Algorithm::convolution_direct;
-      if (!biased) {
-        return onednn::Describe<dnnl::convolution_forward>(prop, kDirect, from, onednn::Any(w), to,
-                                                           strides, dilations, begin, end);
-      }
-      const onednn::Desc bias = onednn::Plain(std::span(y).subspan(1, 1));
-      return onednn::Describe<dnnl::convolution_forward>(prop, kDirect, from, onednn::Any(w), bias,
-                                                         to, strides, dilations, begin, end);
-    });
-  }
-  // Primitive is convolution_backward_data or convolution_backward_weights.
-  template <class Primitive>
-  dnnl::primitive_desc Backward() const {
-    const ForwardDesc forward = Forward(onednn::Prop::forward_training, false);
-    return FastOne([&](bool as_is) -> dnnl::primitive_desc {
-      return onednn::DescribeBackward<Primitive>(forward, onednn::Algorithm::convolution_direct,
-                                                 Wanted(x, as_is), onednn::Any(w), Wanted(y, as_is),
-                                                 strides, dilations, begin, end);
-    });
-  }
-
-  bool channels_last;
-  Dims x, w, y;
-  dnnl::memory::dims strides, dilations, begin, end;
-};
-
-ConvProblem ProblemOf(const Form& form) {
+ConvProblem ProblemOf(const ConvForm& form) {
   return {Geometry(form.window, SpatialDims(form.x), SpatialDims(form.y)), form.x[0], form.groups,
           form.w[1], form.w[0] / form.groups};
 }
 
 Specs InferConv(const OpCall& call) {
   call.RequireSameType(1);
-  const Form form = FormOfConv(call.spec(0), call.spec(1), call.attributes());
+  const ConvForm form = FormOfConv(call.spec(0), call.spec(1), call.attributes());
   if (call.has(2)) {
     call.RequireSameType(2);
     if (call.dims(2) != Dims{form.w[0]}) {
@@ -208,7 +120,7 @@ Specs InferConv(const OpCall& call) {
 template <bool kChannelsLast>
 void ConvCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  const Form form = FormOfCall<FormOfConv, false>(context, kChannelsLast);
+  const ConvForm form = FormOfCall<FormOfConv, false>(context, kChannelsLast);
   if (!kChannelsLast && !SuitsDnnl(context.input(0).dtype(), form)) {
     Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
       ConvForward(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
@@ -216,18 +128,7 @@ void ConvCpu(KernelContext& context) {
     });
     return;
   }
-  const DnnlForm f(form, kChannelsLast);
-  constexpr auto kProp = onednn::Prop::forward_inference;
-  absl::InlinedVector<onednn::Argument, 4> arguments = {
-      onednn::In(DNNL_ARG_SRC, f.Image(f.x), context.in<float>(0)),
-      onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1), context.packed()),
-      onednn::Out(DNNL_ARG_DST, f.Image(f.y), context.out<float>(0))};
-  if (context.has(2)) {
-    arguments.push_back(
-        onednn::In(DNNL_ARG_BIAS, onednn::Plain(context.input(2).dims()), context.in<float>(2)));
-  }
-  onednn::Run(context.stream(), f.Key(kProp, context.has(2)), arguments,
-              [&] { return f.Forward(kProp, context.has(2)); });
+  ConvByDnnl(context, form, kChannelsLast);
 }
 
 Specs InferInputGrad(const OpCall& call) {
@@ -238,7 +139,7 @@ Specs InferInputGrad(const OpCall& call) {
 template <bool kChannelsLast>
 void ConvInputGradCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  const Form form = FormOfCall<FormOfInputGrad, false>(context, kChannelsLast);
+  const ConvForm form = FormOfCall<FormOfInputGrad, false>(context, kChannelsLast);
   if (!kChannelsLast && !SuitsDnnl(context.input(0).dtype(), form)) {
     Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
       ConvInputGrad(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
@@ -246,12 +147,7 @@ void ConvInputGradCpu(KernelContext& context) {
     });
     return;
   }
-  const DnnlForm f(form, kChannelsLast);
-  onednn::Run(context.stream(), f.Key(onednn::Prop::backward_data, false),
-              {onednn::In(DNNL_ARG_DIFF_DST, f.Image(f.y), context.in<float>(0)),
-               onednn::In(DNNL_ARG_WEIGHTS, onednn::Plain(f.w), context.in<float>(1)),
-               onednn::Out(DNNL_ARG_DIFF_SRC, f.Image(f.x), context.out<float>(0))},
-              [&] { return f.Backward<dnnl::convolution_backward_data>(); });
+  ConvInputGradByDnnl(context, form, kChannelsLast);
 }
 
 Specs InferWeightGrad(const OpCall& call) {
@@ -262,7 +158,7 @@ Specs InferWeightGrad(const OpCall& call) {
 template <bool kChannelsLast>
 void ConvWeightGradCpu(KernelContext& context) {
   if (context.output(0).numel() == 0) return;
-  const Form form = FormOfCall<FormOfWeightGrad, true>(context, kChannelsLast);
+  const ConvForm form = FormOfCall<FormOfWeightGrad, true>(context, kChannelsLast);
   if (!kChannelsLast && !SuitsDnnl(context.input(0).dtype(), form)) {
     Dispatch(FloatTypes{}, context.input(0).dtype(), [&]<class T>() {
       ConvWeightGrad(context.stream(), ProblemOf(form), context.in<T>(0), context.in<T>(1),
@@ -270,12 +166,7 @@ void ConvWeightGradCpu(KernelContext& context) {
     });
     return;
   }
-  const DnnlForm f(form, kChannelsLast);
-  onednn::Run(context.stream(), f.Key(onednn::Prop::backward_weights, false),
-              {onednn::In(DNNL_ARG_SRC, f.Image(f.x), context.in<float>(0)),
-               onednn::In(DNNL_ARG_DIFF_DST, f.Image(f.y), context.in<float>(1)),
-               onednn::Out(DNNL_ARG_DIFF_WEIGHTS, onednn::Plain(f.w), context.out<float>(0))},
-              [&] { return f.Backward<dnnl::convolution_backward_weights>(); });
+  ConvWeightGradByDnnl(context, form, kChannelsLast);
 }
 
 template <FormOf form_of>

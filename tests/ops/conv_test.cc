@@ -23,6 +23,9 @@ OP_CASES(Conv,
          {.op = "gradwire::Conv",
           .inputs = {Normal({2, 3, 6, 6}), Normal({3, 1, 3, 3})},
           .attributes = Moves({1, 1}, {1, 1}, {1, 1, 1, 1}, 3)},
+         {.op = "gradwire::Conv",  // reads every so many pixels
+          .inputs = {Normal({2, 4, 6, 5}), Normal({6, 2, 1, 1}), Normal({6})},
+          .attributes = Moves({2, 3}, {1, 1}, {0, 0, -1, -1}, 2)},
          {.op = "gradwire::Conv",  // leaves the last column unread
           .inputs = {Normal({1, 2, 4, 4}), Normal({3, 2, 1, 3})},
           .attributes = Moves({1, 2}, {1, 1}, {0, 0, 0, -1})},

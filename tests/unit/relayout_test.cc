@@ -112,6 +112,20 @@ TEST_F(RelayoutTest, WindowsThatOneDnnDoesNotKnowStayAsTheyAre) {
   EXPECT_THAT(StepsOf({y}), ElementsAre("Conv"));
 }
 
+// Whose pixels between are gathered out of the others.
+TEST_F(RelayoutTest, KernelsOfOneTapMayStride) {
+  using Ints = std::vector<int64_t>;
+  const auto conv = [&](const Dims& x, const Dims& w, Ints strides, int64_t group = 1) {
+    return Call("Conv", {Normal(x), Normal(w)}, {{"strides", std::move(strides)}, {"group", group}});
+  };
+  const auto moved = ElementsAre("Transpose", "Conv", "Transpose");
+  EXPECT_THAT(StepsOf({conv({2, 16, 7, 6}, {8, 16, 1, 1}, {2, 3})}), moved);
+  EXPECT_THAT(StepsOf({conv({2, 16, 8, 5}, {8, 16, 1, 1}, {3, 1})}), moved);
+  EXPECT_THAT(StepsOf({conv({1, 12, 6, 6}, {24, 4, 1, 1}, {2, 2}, 3)}), moved);
+  EXPECT_THAT(StepsOf({conv({2, 16, 9}, {8, 16, 1}, {4})}), moved);
+  EXPECT_THAT(StepsOf({conv({1, 3, 4, 5, 6}, {5, 3, 1, 1, 1}, {1, 2, 4})}), moved);
+}
+
 TEST_F(RelayoutTest, NothingIsLostOfNaNAndInfinity) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinite = std::numeric_limits<double>::infinity();
