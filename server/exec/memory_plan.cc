@@ -194,21 +194,6 @@ MemoryPlan::MemoryPlan(const Plan& plan)
   bytes_ = space.end();
 }
 
-namespace {
-
-// A part of a block, which it keeps.
-class Part : public Buffer {
- public:
-  Part(BufferPtr block, int64_t offset, size_t bytes)
-      : Buffer(static_cast<std::byte*>(block->data()) + offset, bytes, block->device()),
-        block_(std::move(block)) {}
-
- private:
-  const BufferPtr block_;
-};
-
-}  // namespace
-
 PlannedPlaces::PlannedPlaces(const MemoryPlan& plan, Stream& stream) : plan_(plan) {
   try {
     block_ = stream.Allocate(static_cast<size_t>(plan.bytes()));
@@ -219,7 +204,8 @@ PlannedPlaces::PlannedPlaces(const MemoryPlan& plan, Stream& stream) : plan_(pla
 
 BufferPtr PlannedPlaces::Of(int array, size_t bytes) {
   const int64_t offset = block_ == nullptr ? MemoryPlan::kNowhere : plan_.offset(array);
-  return offset == MemoryPlan::kNowhere ? nullptr : std::make_shared<Part>(block_, offset, bytes);
+  if (offset == MemoryPlan::kNowhere) return nullptr;
+  return PartOf(block_, static_cast<size_t>(offset), bytes);
 }
 
 bool PlannedPlaces::MayTakeOver(int from, int to) const {

@@ -12,16 +12,6 @@
 namespace gradwire {
 namespace {
 
-// A home's memory for as long as somebody holds it: with the buffer it is free again, not gone.
-class Lent : public Buffer {
- public:
-  explicit Lent(BufferPtr memory)
-      : Buffer(memory->data(), memory->bytes(), memory->device()), memory_(std::move(memory)) {}
-
- private:
-  const BufferPtr memory_;
-};
-
 // Places that were chosen beforehand.
 class ChosenPlaces : public Places {
  public:
@@ -117,7 +107,8 @@ std::optional<Replay::Buffers> Replay::FreePlaces(const Plan& plan, Stream& stre
     if (home->memory == nullptr) {
       home->memory = stream.Allocate(static_cast<size_t>(plan.specs[number].bytes()));
     }
-    places[number] = std::make_shared<Lent>(home->memory);
+    // Free again when nobody holds the part.
+    places[number] = PartOf(home->memory, 0, home->memory->bytes());
     home->lent = places[number];
   }
   return places;

@@ -9,6 +9,16 @@
 namespace gradwire {
 namespace {
 
+class Part : public Buffer {
+ public:
+  Part(BufferPtr whole, size_t offset, size_t bytes)
+      : Buffer(static_cast<std::byte*>(whole->data()) + offset, bytes, whole->device()),
+        whole_(std::move(whole)) {}
+
+ private:
+  const BufferPtr whole_;
+};
+
 // Output i: in its place, in the memory of an input that is no longer read, or in new memory.
 // `donor(may_donate)`: the buffer of the first fitting input that may be overwritten.
 template <class Donor>
@@ -57,6 +67,10 @@ void RunLinks(const PlanStep& step, StepArrays& call, Stream& stream, Places* pl
 }
 
 }  // namespace
+
+BufferPtr PartOf(const BufferPtr& whole, size_t offset, size_t bytes) {
+  return std::make_shared<Part>(whole, offset, bytes);
+}
 
 StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream,
                    Places* places) {

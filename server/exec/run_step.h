@@ -26,6 +26,10 @@ class Places {
   virtual bool MayTakeOver(int from, int to) const = 0;
 };
 
+// Some bytes of a buffer, which lives at least as long as they do. Each call makes another, so that
+// who holds this one can be told.
+BufferPtr PartOf(const BufferPtr& whole, size_t offset, size_t bytes);
+
 // Takes the step's inputs from `arrays`, by number, and puts its outputs there; frees or reuses
 // what nobody reads afterwards. Without `places`, arrays are put wherever there is memory. Errors
 // say where they come from.
