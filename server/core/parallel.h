@@ -15,8 +15,8 @@ namespace gradwire {
 int AvailableCpus();
 
 // Starts the program anew, once, with the environment that libraries read before main(): OpenMP
-// waits a few microseconds between loops before it lets its threads sleep, jemalloc has one arena a
-// CPU and gives memory back that was not wanted for five seconds. What is set already stays
+// waits part of a millisecond between loops before it lets its threads sleep, jemalloc has one
+// arena a CPU and gives memory back that was not wanted for five seconds. What is set already stays
 // (OMP_WAIT_POLICY or GOMP_SPINCOUNT, MALLOC_CONF); returns where nothing is missing. For the first
 // line of main().
 void RequireEnvironment(char** argv);
