@@ -116,7 +116,8 @@ TEST_F(RelayoutTest, WindowsThatOneDnnDoesNotKnowStayAsTheyAre) {
 TEST_F(RelayoutTest, KernelsOfOneTapMayStride) {
   using Ints = std::vector<int64_t>;
   const auto conv = [&](const Dims& x, const Dims& w, Ints strides, int64_t group = 1) {
-    return Call("Conv", {Normal(x), Normal(w)}, {{"strides", std::move(strides)}, {"group", group}});
+    return Call("Conv", {Normal(x), Normal(w)},
+                {{"strides", std::move(strides)}, {"group", group}});
   };
   const auto moved = ElementsAre("Transpose", "Conv", "Transpose");
   EXPECT_THAT(StepsOf({conv({2, 16, 7, 6}, {8, 16, 1, 1}, {2, 3})}), moved);
