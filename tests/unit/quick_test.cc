@@ -62,7 +62,9 @@ class QuickTest : public ::testing::Test {
     return request;
   }
 
-  std::string KeyOf(v1::ForwardRequest request) { return RepeatableOf(request, session_)->key; }
+  std::string KeyOf(const v1::ForwardRequest& request) {
+    return RepeatableOf(request, session_)->key;
+  }
   // As if the request, whose plan has run, had taken so long: what it took depends on the machine.
   void Took(const v1::ForwardRequest& request, std::chrono::nanoseconds time) {
     session_.commands().Took(KeyOf(request), time);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <string_view>
@@ -21,7 +22,7 @@ inline void ExpectSame(const Tensor& actual, const Tensor& expected, double tole
   if (a == std::string_view(expected.data<char>(), expected.bytes())) return;
   ASSERT_TRUE(tolerance > 0 && (kFloats | kHalves).Contains(expected.dtype()))
       << what << ": other bits";
-  if (kHalves.Contains(expected.dtype())) tolerance = 0x1p-7;
+  if (kHalves.Contains(expected.dtype())) tolerance = std::max(tolerance, 0x1p-7);
   Dispatch(TypeList<float, double, Float16, BFloat16>{}, expected.dtype(), [&]<class T>() {
     for (int64_t i = 0; i < expected.numel(); ++i) {
       const auto x = static_cast<double>(actual.data<T>()[i]);
