@@ -246,8 +246,7 @@ std::vector<Tensor> OfHalves(const OpCase& c, DType half, bool cast, bool backwa
 }
 
 // 16-bit floats give what float32 gives, rounded once: to the bit but for products on a GPU, and
-// for derivatives that read what was rounded: LogSoftmax's multiplies the error of bfloat16, 2^-8
-// of y, by as much as dy has in all.
+// for derivatives that read what was rounded.
 void CheckHalves(const OpCase& c) {
   const OpDef& op = FindOp(c);
   if (!op.types.Contains(DType::kFloat32) || op.types.Contains(DType::kFloat16)) return;
@@ -260,9 +259,10 @@ void CheckHalves(const OpCase& c) {
       for (size_t i = 0; i < actual.size(); ++i) {
         ASSERT_EQ(bool(actual[i]), bool(expected[i]));
         if (!actual[i]) continue;
-        const double tolerance = backward ? 0x1p-5 : ToleranceOfPlans().products;
+        const double tolerance = backward ? c.half_tolerance : ToleranceOfPlans().products;
         ExpectSame(actual[i], expected[i], tolerance,
-                   fmt::format("{} of {}, {}", Name(half), backward ? "gradient" : "output", i));
+                   fmt::format("{} of {}, {}", Name(half), backward ? "gradient" : "output", i),
+                   c.half_tolerance);
       }
     }
   }

@@ -54,6 +54,9 @@ struct OpCase {
   int order = 2;
   // Relative agreement of float32 with float64; 0 to leave float32 out.
   double float32_tolerance = 1e-4;
+  // Relative agreement of the derivatives of 16-bit floats, which may read rounded outputs, with
+  // those of float32.
+  double half_tolerance = 0x1p-7;
 };
 
 inline void PrintTo(const OpCase& op_case, std::ostream* out) { *out << op_case.op; }

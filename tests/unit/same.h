@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <string>
 #include <string_view>
@@ -16,13 +15,13 @@ namespace gradwire::testing {
 // Expects arrays on the host to be the same: to the bit, or where the tolerance is not 0, of floats
 // within it, relative to 1 + |x|. A 16-bit float may then be the next one.
 inline void ExpectSame(const Tensor& actual, const Tensor& expected, double tolerance,
-                       const std::string& what) {
+                       const std::string& what, double half_tolerance = 0x1p-7) {
   ASSERT_EQ(ToString(actual.spec()), ToString(expected.spec())) << what;
   const std::string_view a(actual.data<char>(), actual.bytes());
   if (a == std::string_view(expected.data<char>(), expected.bytes())) return;
   ASSERT_TRUE(tolerance > 0 && (kFloats | kHalves).Contains(expected.dtype()))
       << what << ": other bits";
-  if (kHalves.Contains(expected.dtype())) tolerance = std::max(tolerance, 0x1p-7);
+  if (kHalves.Contains(expected.dtype())) tolerance = half_tolerance;
   Dispatch(TypeList<float, double, Float16, BFloat16>{}, expected.dtype(), [&]<class T>() {
     for (int64_t i = 0; i < expected.numel(); ++i) {
       const auto x = static_cast<double>(actual.data<T>()[i]);
