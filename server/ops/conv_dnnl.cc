@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/cpu/dnnl.h"
+#include "graph/channels_last.h"
 #include "ops/box.h"
 
 namespace gradwire {
@@ -103,14 +104,8 @@ ConvForm OfPixelsRead(ConvForm form) {
 
 // From x, with its channels last, to an array of the pixels that are read.
 Box PixelsRead(const ConvForm& form) {
-  const auto lie = [](const Dims& x) {
-    Dims last = {x[0]};
-    last.insert(last.end(), x.begin() + 2, x.end());
-    last.push_back(x[1]);
-    return last;
-  };
-  const Dims read = lie(OfPixelsRead(form).x);
-  Dims from = Strides(lie(form.x));
+  const Dims read = WithChannelsLast(OfPixelsRead(form).x);
+  Dims from = Strides(WithChannelsLast(form.x));
   for (size_t i = 0; i < form.window.strides.size(); ++i) from[i + 1] *= form.window.strides[i];
   return {read, from, Strides(read)};
 }
