@@ -11,7 +11,6 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::Reflection;
 
 using Table = absl::flat_hash_map<const Descriptor*, ArrayFields>;
 
@@ -31,6 +30,12 @@ const ArrayFields& Add(const Descriptor* type, Table& table) {
   }
   std::sort(found.fields.begin(), found.fields.end(),
             [](const auto* a, const auto* b) { return a->number() < b->number(); });
+  const bool alternatives =
+      !found.fields.empty() &&
+      std::all_of(found.fields.begin(), found.fields.end(), [&](const auto* field) {
+        return field->containing_oneof() == found.fields.front()->containing_oneof();
+      });
+  if (alternatives) found.oneof = found.fields.front()->containing_oneof();
   return table[type] = std::move(found);
 }
 
@@ -44,24 +49,22 @@ const Table& AllTypes() {
   return table;
 }
 
+// Reflection is slow, and this is for each call: of alternatives, only the one that is there is
+// looked at.
 void Collect(Message& message, std::vector<v1::TensorProto*>& arrays) {
   const Descriptor* type = message.GetDescriptor();
   if (type == v1::TensorProto::descriptor()) {
     arrays.push_back(static_cast<v1::TensorProto*>(&message));
     return;
   }
-  const Reflection& reflection = *message.GetReflection();
-  for (const FieldDescriptor* field : ArrayFields::Of(type).fields) {
-    if (!field->is_repeated()) {
-      if (reflection.HasField(message, field)) {
-        Collect(*reflection.MutableMessage(&message, field), arrays);
-      }
-      continue;
-    }
-    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
-      Collect(*reflection.MutableRepeatedMessage(&message, field, i), arrays);
-    }
+  const auto collect = [&](Message& part) { Collect(part, arrays); };
+  const auto& [fields, oneof] = ArrayFields::Of(type);
+  if (oneof == nullptr) {
+    for (const FieldDescriptor* field : fields) ForEachIn(message, field, collect);
+    return;
   }
+  const FieldDescriptor* set = message.GetReflection()->GetOneofFieldDescriptor(message, oneof);
+  if (std::find(fields.begin(), fields.end(), set) != fields.end()) ForEachIn(message, set, collect);
 }
 
 }  // namespace

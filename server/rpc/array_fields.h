@@ -16,10 +16,25 @@ struct ArrayFields {
   // Fields whose messages are arrays or may hold some, those in nodes left out, by number. A
   // TensorProto itself has none.
   std::vector<const google::protobuf::FieldDescriptor*> fields;
+  // The one that they are the alternatives of; null where there is none.
+  const google::protobuf::OneofDescriptor* oneof = nullptr;
 
   // Looked up once for all types.
   static const ArrayFields& Of(const google::protobuf::Descriptor* type);
 };
+
+// Calls f(part) for each message in one of these fields of `message`.
+template <class F>
+void ForEachIn(google::protobuf::Message& message, const google::protobuf::FieldDescriptor* field,
+               const F& f) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  if (!field->is_repeated()) {
+    if (reflection.HasField(message, field)) f(*reflection.MutableMessage(&message, field));
+    return;
+  }
+  const int size = reflection.FieldSize(message, field);
+  for (int i = 0; i < size; ++i) f(*reflection.MutableRepeatedMessage(&message, field, i));
+}
 
 // The arrays that travel in a message, those in the attributes of nodes left out, in the order of
 // its fields.

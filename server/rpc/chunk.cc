@@ -97,12 +97,12 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {
 }
 
 void FromBuffer(const grpc::ByteBuffer& buffer, google::protobuf::Message& message) {
-  grpc::Slice slice;
-  grpc::ByteBuffer copy(buffer);
   const bool parsed = [&] {
+    grpc::Slice slice;
     if (buffer.TrySingleSlice(&slice).ok()) {
       return message.ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
     }
+    grpc::ByteBuffer copy(buffer);
     grpc::ProtoBufferReader reader(&copy);
     return message.ParseFromZeroCopyStream(&reader);
   }();

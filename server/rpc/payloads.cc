@@ -39,19 +39,6 @@ uint32_t TagOf(const FieldDescriptor& field) {
   return WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
-// The elements of a field that holds messages.
-template <class F>
-void ForEach(Message& message, const FieldDescriptor* field, const F& f) {
-  const Reflection& reflection = *message.GetReflection();
-  if (!field->is_repeated()) {
-    if (reflection.HasField(message, field)) f(*reflection.MutableMessage(&message, field));
-    return;
-  }
-  for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
-    f(*reflection.MutableRepeatedMessage(&message, field, i));
-  }
-}
-
 }  // namespace
 
 size_t BytesIn(const Pieces& pieces) {
@@ -217,9 +204,9 @@ class Payloads::Writer {
     Writer tail(payloads_);
     for (const FieldDescriptor* field : ArrayFields::Of(message.GetDescriptor()).fields) {
       bool holds = false;
-      ForEach(message, field, [&](Message& part) { holds |= Holds(part); });
+      ForEachIn(message, field, [&](Message& part) { holds |= Holds(part); });
       if (!holds) continue;
-      ForEach(message, field, [&](Message& part) {
+      ForEachIn(message, field, [&](Message& part) {
         Writer inner(payloads_);
         inner.Write(part);
         tail.AppendTag(TagOf(*field), inner.size_);
@@ -252,7 +239,7 @@ class Payloads::Writer {
     }
     bool holds = false;
     for (const FieldDescriptor* field : ArrayFields::Of(message.GetDescriptor()).fields) {
-      ForEach(message, field, [&](Message& part) { holds |= Holds(part); });
+      ForEachIn(message, field, [&](Message& part) { holds |= Holds(part); });
     }
     return holds;
   }

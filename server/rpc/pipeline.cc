@@ -94,7 +94,7 @@ class PipelineCall final : public Call {
 
   void OnRead(bool ok) override {
     if (!ok) return StopReading(grpc::Status::OK);
-    const auto taken = std::make_shared<Taken>();
+    const auto taken = std::make_shared_for_overwrite<Taken>();  // its block stays as it is
     taken->bytes = message_.Length();
     const grpc::Status found = Guard([&] { Find(*taken); });
     if (!found.ok()) return StopReading(found);

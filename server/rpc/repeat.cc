@@ -17,12 +17,12 @@ using google::protobuf::Message;
 // Nodes may hold weights as attributes; who sends these each time does not mind a trace.
 constexpr size_t kMaxKeyBytes = size_t{1} << 16;
 
-// Maps in order of key.
+// Maps in order of key. REQUIRES: message.ByteSizeLong() was called.
 void AppendTo(std::string& bytes, const Message& message) {
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
   coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
+  message.SerializeWithCachedSizes(&coded);
 }
 
 }  // namespace
