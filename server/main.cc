@@ -223,9 +223,9 @@ void ServeMetrics(rpc::Metrics& metrics) {
 
 int ThreadsForCalls(const ComputePool& pool) { return std::clamp(pool.cpus() / 4, 1, 8); }
 
-// How much of a message may be on its way from the start. Later it is gRPC's own guess, 4 to 32 MiB:
-// without its probe (GRPC_ARG_HTTP2_BDP_PROBE) a connection never has more than the message that is
-// being read and 64 KiB on its way, and a client waits while the server copies.
+// How much of a message may be on its way from the start. Later it is gRPC's own guess, 4 to 32
+// MiB: without its probe (GRPC_ARG_HTTP2_BDP_PROBE) a connection never has more than the message
+// that is being read and 64 KiB on its way, and a client waits while the server copies.
 void SetWindow(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 8 << 20);
 }

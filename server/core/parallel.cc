@@ -111,8 +111,8 @@ int AvailableCpus() {
 //
 // jemalloc has four arenas a CPU if it is left alone, each of which keeps memory that the others
 // could use. Its own thread gives back what nobody wants. (The C library's allocator keeps what its
-// arenas had at their highest, so that a busy server grows for minutes.) Left alone it also takes no
-// small block from a large free one, and what gRPC receives grows with each array of a gigabyte.
+// arenas had at their highest, so that a busy server grows for minutes.) Left alone it also takes
+// no small block from a large free one, and what gRPC receives grows with each array of a gigabyte.
 void RequireEnvironment(char** argv) {
   const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
   const bool waits = is_set("OMP_WAIT_POLICY") || is_set("GOMP_SPINCOUNT");
@@ -121,9 +121,9 @@ void RequireEnvironment(char** argv) {
     setenv("OMP_WAIT_POLICY", "active", 0);
     setenv("GOMP_SPINCOUNT", "30000", 0);
   }
-  const std::string memory =
-      fmt::format("background_thread:true,dirty_decay_ms:500,lg_extent_max_active_fit:16,narenas:{}",
-                  AvailableCpus());
+  const std::string memory = fmt::format(
+      "background_thread:true,dirty_decay_ms:500,lg_extent_max_active_fit:16,narenas:{}",
+      AvailableCpus());
   setenv("MALLOC_CONF", memory.c_str(), 0);
   // By its own path, so that it keeps its name in lists of processes; comes back where it fails.
   std::error_code error;

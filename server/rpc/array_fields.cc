@@ -64,7 +64,8 @@ void Collect(Message& message, std::vector<v1::TensorProto*>& arrays) {
     return;
   }
   const FieldDescriptor* set = message.GetReflection()->GetOneofFieldDescriptor(message, oneof);
-  if (std::find(fields.begin(), fields.end(), set) != fields.end()) ForEachIn(message, set, collect);
+  if (std::find(fields.begin(), fields.end(), set) != fields.end())
+    ForEachIn(message, set, collect);
 }
 
 }  // namespace
