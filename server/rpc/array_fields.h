@@ -13,9 +13,14 @@ namespace gradwire::rpc {
 
 // Of one message type of the API.
 struct ArrayFields {
-  // Fields whose messages are arrays or may hold some, those in nodes left out, by number. A
+  struct Field {
+    const google::protobuf::FieldDescriptor* field;
+    const ArrayFields* in;  // its messages; null where they are arrays
+  };
+
+  // Those whose messages are arrays or may hold some, those in nodes left out, by number. A
   // TensorProto itself has none.
-  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  std::vector<Field> fields;
   // The one that they are the alternatives of; null where there is none.
   const google::protobuf::OneofDescriptor* oneof = nullptr;
 
@@ -23,11 +28,10 @@ struct ArrayFields {
   static const ArrayFields& Of(const google::protobuf::Descriptor* type);
 };
 
-// Calls f(part) for each message in one of these fields of `message`.
+// Calls f(part) for each message in one of the fields of `message`, whose reflection is given.
 template <class F>
-void ForEachIn(google::protobuf::Message& message, const google::protobuf::FieldDescriptor* field,
-               const F& f) {
-  const google::protobuf::Reflection& reflection = *message.GetReflection();
+void ForEachIn(const google::protobuf::Reflection& reflection, google::protobuf::Message& message,
+               const google::protobuf::FieldDescriptor* field, const F& f) {
   if (!field->is_repeated()) {
     if (reflection.HasField(message, field)) f(*reflection.MutableMessage(&message, field));
     return;

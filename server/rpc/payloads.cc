@@ -67,7 +67,7 @@ class Payloads::Reader {
     const auto& fields = ArrayFields::Of(message.GetDescriptor()).fields;
     while (const uint32_t tag = ReadTag()) {
       const auto field = std::find_if(fields.begin(), fields.end(),
-                                      [tag](const auto* one) { return TagOf(*one) == tag; });
+                                      [tag](const auto& one) { return TagOf(*one.field) == tag; });
       const bool is_payload = tag == kRawData && IsArray(message);
       if (field == fields.end() && !is_payload) {
         if (!WireFormatLite::SkipField(&input_, tag, &rest.Output())) return false;
@@ -82,7 +82,7 @@ class Payloads::Reader {
       }
       if (!rest.MergeInto(message)) return false;
       const bool read = is_payload ? ReadPayload(static_cast<v1::TensorProto&>(message), size)
-                                   : ReadPart(message, *field, size);
+                                   : ReadPart(message, field->field, size);
       if (!read) return false;
     }
     return !is_malformed_ && input_.ConsumedEntireMessage() && rest.MergeInto(message);
@@ -202,17 +202,18 @@ class Payloads::Writer {
     if (!Holds(message)) return Append(message.SerializeAsString());
     if (IsArray(message)) return WriteArray(static_cast<const v1::TensorProto&>(message));
     Writer tail(payloads_);
-    for (const FieldDescriptor* field : ArrayFields::Of(message.GetDescriptor()).fields) {
+    const Reflection& reflection = *message.GetReflection();
+    for (const auto& [field, in] : ArrayFields::Of(message.GetDescriptor()).fields) {
       bool holds = false;
-      ForEachIn(message, field, [&](Message& part) { holds |= Holds(part); });
+      ForEachIn(reflection, message, field, [&](Message& part) { holds |= Holds(part); });
       if (!holds) continue;
-      ForEachIn(message, field, [&](Message& part) {
+      ForEachIn(reflection, message, field, [&, tag = TagOf(*field)](Message& part) {
         Writer inner(payloads_);
         inner.Write(part);
-        tail.AppendTag(TagOf(*field), inner.size_);
+        tail.AppendTag(tag, inner.size_);
         tail.Append(inner);
       });
-      message.GetReflection()->ClearField(&message, field);
+      reflection.ClearField(&message, field);
     }
     Append(message.SerializeAsString());
     Append(tail);
@@ -238,8 +239,9 @@ class Payloads::Writer {
       return payloads_.attached_.contains(static_cast<const v1::TensorProto*>(&message));
     }
     bool holds = false;
-    for (const FieldDescriptor* field : ArrayFields::Of(message.GetDescriptor()).fields) {
-      ForEachIn(message, field, [&](Message& part) { holds |= Holds(part); });
+    const Reflection& reflection = *message.GetReflection();
+    for (const auto& [field, in] : ArrayFields::Of(message.GetDescriptor()).fields) {
+      ForEachIn(reflection, message, field, [&](Message& part) { holds |= Holds(part); });
     }
     return holds;
   }

@@ -1,6 +1,7 @@
 #include "session/command_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gradwire {
 namespace {
@@ -8,7 +9,6 @@ namespace {
 // A training loop settles in its second step, when the optimizer's state is there. What still
 // changes after so many records is not worth them.
 constexpr int kMaxRecords = 8;
-
 }  // namespace
 
 CachedCommandPtr CommandCache::Find(const std::string& key) {
@@ -44,17 +44,24 @@ void CommandCache::Store(const std::string& key, CachedCommandPtr command) {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return;
   found->second->command = std::move(command);
-  found->second->time.reset();
+  found->second->last.reset();
+  found->second->before.reset();
   ++found->second->recorded;
 }
 
 void CommandCache::Took(const std::string& key, std::chrono::nanoseconds time) {
-  if (const auto found = by_key_.find(key); found != by_key_.end()) found->second->time = time;
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return;
+  Entry& entry = *found->second;
+  entry.before = std::exchange(entry.last, time);
 }
 
+// A command that takes long but once may have lost its CPU for a while.
 std::optional<std::chrono::nanoseconds> CommandCache::TimeOf(const std::string& key) const {
   const auto found = by_key_.find(key);
-  return found == by_key_.end() ? std::nullopt : found->second->time;
+  if (found == by_key_.end()) return std::nullopt;
+  const Entry& entry = *found->second;
+  return entry.before ? std::min(entry.last, entry.before) : entry.last;
 }
 
 void CommandCache::Forget(const ProgramPtr& program) {

@@ -99,7 +99,7 @@ class CommandCache {
   void Store(const std::string& key, CachedCommandPtr command);
   // How long a command that was found ran this time.
   void Took(const std::string& key, std::chrono::nanoseconds time);
-  // How long it ran last; nothing where that is not known.
+  // The shorter of its last two times; nothing where none is known.
   std::optional<std::chrono::nanoseconds> TimeOf(const std::string& key) const;
   // Drops the plans of a program that the session has no more: they would hold it.
   void Forget(const ProgramPtr& program);
@@ -111,7 +111,8 @@ class CommandCache {
     std::string key;
     CachedCommandPtr command;
     int recorded = 0;
-    std::optional<std::chrono::nanoseconds> time = {};
+    std::optional<std::chrono::nanoseconds> last = {};  // how long it ran
+    std::optional<std::chrono::nanoseconds> before = {};
   };
 
   const size_t capacity_;
