@@ -32,9 +32,8 @@ const ArrayFields& Add(const Descriptor* type, Table& table) {
     }
   }
   if (fields.empty()) return entry->second;
-  std::sort(fields.begin(), fields.end(), [](const auto& a, const auto& b) {
-    return a.field->number() < b.field->number();
-  });
+  std::sort(fields.begin(), fields.end(),
+            [](const auto& a, const auto& b) { return a.field->number() < b.field->number(); });
   const auto* first = fields.front().field->containing_oneof();
   const bool alternatives = std::all_of(fields.begin(), fields.end(), [&](const auto& one) {
     return one.field->containing_oneof() == first;
