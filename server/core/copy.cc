@@ -40,7 +40,7 @@ void CopyPast(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(
 }  // namespace
 
 void CopyBytes(std::byte* to, const std::byte* from, size_t bytes, size_t whole) {
-  constexpr size_t kPastCaches = size_t{4} << 20;
+  constexpr size_t kPastCaches = size_t{1} << 20;
   if (bytes == 0) return;
   if (whole >= kPastCaches) {
     CopyPast(to, from, bytes);
