@@ -39,6 +39,8 @@ void CopyPast(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(
 
 }  // namespace
 
+// From a megabyte on, reading a line of the target before it is written costs more than finding it
+// in a cache afterwards is worth.
 void CopyBytes(std::byte* to, const std::byte* from, size_t bytes, size_t whole) {
   constexpr size_t kPastCaches = size_t{1} << 20;
   if (bytes == 0) return;

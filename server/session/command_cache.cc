@@ -9,6 +9,7 @@ namespace {
 // A training loop settles in its second step, when the optimizer's state is there. What still
 // changes after so many records is not worth them.
 constexpr int kMaxRecords = 8;
+
 }  // namespace
 
 CachedCommandPtr CommandCache::Find(const std::string& key) {
