@@ -1,5 +1,7 @@
 #include "exec/compute_pool.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,9 +10,12 @@
 namespace gradwire {
 namespace {
 
-thread_local bool is_worker = false;
+// A worker that has rested for so long gives its team up if another worker has one.
+constexpr std::chrono::milliseconds kKeepsTeam(20);
 
 }  // namespace
+
+thread_local ComputePool::Worker* ComputePool::current_ = nullptr;
 
 ComputePool::ComputePool(int cpus) : cpus_(cpus) {
   for (int i = 0; i < cpus; ++i) {
@@ -28,20 +33,6 @@ ComputePool::~ComputePool() {
   for (const auto& worker : workers_) worker->thread.join();
 }
 
-// The first worker that is idle is woken, so that one session's commands come to the same worker:
-// each that has computed with several threads has an OpenMP team, and when there are more such
-// threads than CPUs, OpenMP lets them sleep between any two loops.
-void ComputePool::Post(std::function<void()> task) {
-  const std::lock_guard lock(mutex_);
-  queue_.push_back(std::move(task));
-  for (const auto& worker : workers_) {
-    if (!worker->idle) continue;
-    worker->idle = false;
-    worker->wake.notify_one();
-    return;
-  }
-}
-
 bool ComputePool::idle() const {
   const std::lock_guard lock(mutex_);
   return queue_.empty() && running_.load(std::memory_order_relaxed) == 0;
@@ -56,62 +47,105 @@ std::chrono::nanoseconds ComputePool::TakeLongest() {
   return longest;
 }
 
-void ComputePool::ShareCpus() const {
+// A worker that has a team is the first choice, so that a task that runs alone finds one.
+void ComputePool::QueueLocked(std::shared_ptr<Strand> strand) {
+  queue_.push_back(std::move(strand));
+  Worker* chosen = nullptr;
+  for (const auto& worker : workers_) {
+    if (!worker->idle || (chosen != nullptr && !worker->has_team)) continue;
+    chosen = worker.get();
+    if (chosen->has_team) break;
+  }
+  if (chosen == nullptr) return;
+  chosen->idle = false;
+  chosen->wake.notify_one();
+}
+
+void ComputePool::ShareCpus() {
   const int running = std::max(1, running_.load(std::memory_order_relaxed));
-  SetThreads(is_worker ? std::max(1, cpus_ / running) : 1);
+  const int share = current_ != nullptr ? std::max(1, cpus_ / running) : 1;
+  if (share > 1 && !current_->has_team) TakeTeam(*current_);
+  SetThreads(share);
+}
+
+void ComputePool::TakeTeam(Worker& self) {
+  const std::lock_guard lock(mutex_);
+  self.has_team = true;
+  ++teams_;
+  for (const auto& worker : workers_) {
+    if (worker->idle && worker->has_team) worker->wake.notify_one();
+  }
+}
+
+// OpenMP keeps a team of threads for each thread that had one. Once all of them are more than the
+// CPUs, they sleep between any two loops, for as long as they are: a training step of a small model
+// then takes 1.4 times as long. So only the workers that need a team keep one.
+void ComputePool::Rest(Worker& self, std::unique_lock<std::mutex>& lock) {
+  self.idle = true;
+  const auto woken = [&] { return stopping_ || !self.idle; };
+  const auto spare = [&] { return self.has_team && teams_ > 1; };
+  self.wake.wait(lock, [&] { return woken() || spare(); });
+  const bool unwanted = !self.wake.wait_for(lock, kKeepsTeam, woken) && spare();
+  self.idle = false;
+  if (!unwanted) return;
+  self.has_team = false;
+  --teams_;
+  lock.unlock();
+  omp_pause_resource(omp_pause_soft, omp_get_initial_device());
+  lock.lock();
+}
+
+// Whether the strand has more to do is seen, and the worker no longer counted, in one go: whoever
+// starts the next task finds as many running as there are.
+void ComputePool::RunFirst(Worker& self, std::unique_lock<std::mutex>& lock) {
+  const std::shared_ptr<Strand> strand = std::move(queue_.front());
+  queue_.pop_front();
+  std::function<void()> task = std::move(strand->tasks_.front());
+  running_.fetch_add(1, std::memory_order_relaxed);
+  self.began = Clock::now();
+  lock.unlock();
+  ShareCpus();
+  task();
+  task = nullptr;  // what it holds may be the last of a session: not under the lock
+  lock.lock();
+  running_.fetch_sub(1, std::memory_order_relaxed);
+  longest_ = std::max(longest_, Clock::now() - *self.began);
+  self.began.reset();
+  strand->tasks_.pop_front();
+  if (!strand->tasks_.empty()) queue_.push_back(strand);  // this worker sees to it that it runs
 }
 
 void ComputePool::Work(Worker& self) {
-  is_worker = true;
+  current_ = &self;
   std::unique_lock lock(mutex_);
   while (true) {
-    while (queue_.empty()) {
-      if (stopping_) return;
-      self.idle = true;
-      self.wake.wait(lock, [&] { return stopping_ || !self.idle; });
-      self.idle = false;
+    if (!queue_.empty()) {
+      RunFirst(self, lock);
+    } else if (stopping_) {
+      return;
+    } else {
+      Rest(self, lock);
     }
-    std::function<void()> task = std::move(queue_.front());
-    queue_.pop_front();
-    running_.fetch_add(1, std::memory_order_relaxed);
-    self.began = Clock::now();
-    lock.unlock();
-    ShareCpus();
-    task();
-    task = nullptr;  // what it holds may be the last of a session: not under the lock
-    lock.lock();
-    running_.fetch_sub(1, std::memory_order_relaxed);
-    longest_ = std::max(longest_, Clock::now() - *self.began);
-    self.began.reset();
   }
 }
 
 void Strand::Post(std::function<void()> task, const std::function<bool()>& here) {
-  {
-    const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
-    if (tasks_.size() > 1) return;
-  }
-  if (here != nullptr && here()) {
-    const auto self = shared_from_this();  // the task may hold the last of the session
-    RunOne();
-  } else {
-    pool_.Post([self = shared_from_this()] { self->RunOne(); });
-  }
-}
-
-void Strand::RunOne() {
-  std::function<void()> task;
-  {
-    // The task stays in the queue while it runs, so that Post does not start another.
-    const std::lock_guard lock(mutex_);
-    task = std::move(tasks_.front());
-  }
+  const auto self = shared_from_this();  // the task may hold the last of the session
+  std::unique_lock lock(pool_.mutex_);
+  tasks_.push_back(std::move(task));
+  if (tasks_.size() > 1) return;
+  if (here == nullptr) return pool_.QueueLocked(self);
+  lock.unlock();
+  const bool runs_here = here();
+  lock.lock();
+  if (!runs_here) return pool_.QueueLocked(self);
+  task = std::move(tasks_.front());
+  lock.unlock();
   task();
   task = nullptr;
-  const std::lock_guard lock(mutex_);
+  lock.lock();
   tasks_.pop_front();
-  if (!tasks_.empty()) pool_.Post([self = shared_from_this()] { self->RunOne(); });
+  if (!tasks_.empty()) pool_.QueueLocked(self);
 }
 
 }  // namespace gradwire

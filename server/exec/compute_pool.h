@@ -15,8 +15,11 @@
 
 namespace gradwire {
 
-// One worker a CPU. A command that runs alone gives its loops all CPUs; when several run, each gets
-// its share, so that workers and their OpenMP teams together never exceed the CPUs. Thread-safe.
+class Strand;
+
+// One worker a CPU, for the tasks of strands. A command that runs alone gives its loops all CPUs;
+// when several run, each gets its share, so that workers and their OpenMP teams together never
+// exceed the CPUs. Thread-safe.
 class ComputePool {
  public:
   explicit ComputePool(int cpus);
@@ -25,31 +28,42 @@ class ComputePool {
   ComputePool(const ComputePool&) = delete;
   ComputePool& operator=(const ComputePool&) = delete;
 
-  void Post(std::function<void()> task);
   int cpus() const { return cpus_; }
-  // Whether no task runs or waits.
+  // Whether no worker has a task and none waits.
   bool idle() const;
   // The longest time that a task took, or has taken so far, since the last call.
   std::chrono::nanoseconds TakeLongest();
   // Sets the calling worker's loop threads to its share of the CPUs, another thread's to one.
   // Called between operators too, since other commands come and go meanwhile.
-  void ShareCpus() const;
+  void ShareCpus();
 
  private:
+  friend class Strand;
   using Clock = std::chrono::steady_clock;
   struct Worker {
     std::condition_variable wake;
     bool idle = false;
+    bool has_team = false;                   // it has computed with several threads, and keeps them
     std::optional<Clock::time_point> began;  // the task that it runs
     std::thread thread;
   };
+
+  // Queues a strand whose first task is to run, and wakes a worker for it.
+  void QueueLocked(std::shared_ptr<Strand> strand);
   void Work(Worker& self);
+  void RunFirst(Worker& self, std::unique_lock<std::mutex>& lock);
+  // Until the worker is woken, or has given up its team.
+  void Rest(Worker& self, std::unique_lock<std::mutex>& lock);
+  void TakeTeam(Worker& self);
+
+  static thread_local Worker* current_;  // null on threads that are no workers
 
   const int cpus_;
-  std::atomic<int> running_{0};
-  mutable std::mutex mutex_;
-  std::deque<std::function<void()>> queue_;
+  std::atomic<int> running_{0};  // workers that have a task
+  mutable std::mutex mutex_;     // of all strands too
+  std::deque<std::shared_ptr<Strand>> queue_;
   bool stopping_ = false;
+  int teams_ = 0;  // of workers
   Clock::duration longest_{0};
   std::vector<std::unique_ptr<Worker>> workers_;
 };
@@ -64,10 +78,11 @@ class Strand : public std::enable_shared_from_this<Strand> {
   void Post(std::function<void()> task, const std::function<bool()>& here = nullptr);
 
  private:
-  void RunOne();
+  friend class ComputePool;
 
   ComputePool& pool_;
-  std::mutex mutex_;
+  // With the pool's lock. The first one runs, or waits for a worker; it stays here, empty, while it
+  // runs, so that no other is started.
   std::deque<std::function<void()>> tasks_;
 };
 

@@ -79,7 +79,7 @@ class Session {
   // Thread-safe, as where the session computes may change.
   Device device() const { return device_.load(std::memory_order_relaxed); }
   const Quota& quota() const { return *quota_; }
-  const ComputePool& pool() const { return pool_; }
+  ComputePool& pool() const { return pool_; }
   Stream& stream() { return *stream_; }
   // For arrays that come in beside the strand: memory of the host, booked with the session. On a
   // CPU it is the device's. Thread-safe.

@@ -7,10 +7,14 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <functional>
+#include <iterator>
 #include <latch>
 #include <memory>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/parallel.h"
@@ -18,11 +22,22 @@
 namespace gradwire {
 namespace {
 
+using namespace std::chrono_literals;
+
+// Runs the task beside all others.
+void Post(ComputePool& pool, std::function<void()> task) {
+  std::make_shared<Strand>(pool)->Post(std::move(task));
+}
+
+std::ptrdiff_t ThreadsOfTheProcess() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
 TEST(ComputePool, RunsWhatIsQueuedBeforeItStops) {
   std::atomic<int> ran{0};
   {
     ComputePool pool(2);
-    for (int i = 0; i < 100; ++i) pool.Post([&] { ++ran; });
+    for (int i = 0; i < 100; ++i) Post(pool, [&] { ++ran; });
   }
   EXPECT_EQ(ran, 100);
 }
@@ -31,7 +46,7 @@ TEST(ComputePool, ACommandThatRunsAloneHasAllCpus) {
   std::atomic<int> threads{0};
   {
     ComputePool pool(4);
-    pool.Post([&] { threads = Threads(); });
+    Post(pool, [&] { threads = Threads(); });
   }
   EXPECT_EQ(threads, 4);
 }
@@ -43,7 +58,7 @@ TEST(ComputePool, CommandsThatRunTogetherShareTheCpus) {
     std::latch all_done(4);
     ComputePool pool(4);
     for (int& mine : threads) {
-      pool.Post([&] {
+      Post(pool, [&] {
         all_run.arrive_and_wait();
         pool.ShareCpus();
         mine = Threads();
@@ -58,7 +73,7 @@ TEST(ComputePool, TheLongestTaskIsToldOfWhileItRunsAndOnceAfterwards) {
   std::latch begun(1);
   std::latch told(1);
   ComputePool pool(2);
-  pool.Post([&] {
+  Post(pool, [&] {
     begun.count_down();
     told.wait();
   });
@@ -71,6 +86,29 @@ TEST(ComputePool, TheLongestTaskIsToldOfWhileItRunsAndOnceAfterwards) {
   while (!pool.idle()) std::this_thread::yield();
   EXPECT_GT(pool.TakeLongest(), second);
   EXPECT_EQ(pool.TakeLongest().count(), 0);
+}
+
+// More threads than CPUs would sleep between any two loops, for good.
+TEST(ComputePool, OneOfTheWorkersThatRestKeepsItsTeam) {
+  ComputePool pool(4);
+  const std::ptrdiff_t without = ThreadsOfTheProcess();
+  std::latch both_run(2);
+  std::latch both_done(2);
+  for (int i = 0; i < 2; ++i) {
+    Post(pool, [&] {
+      both_run.arrive_and_wait();
+      pool.ShareCpus();
+      EXPECT_EQ(Threads(), 2);
+      ParallelFor(2, 1, [](int64_t, int64_t) {});
+      both_done.arrive_and_wait();
+    });
+  }
+  both_done.wait();
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  while (ThreadsOfTheProcess() > without + 1 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(ThreadsOfTheProcess(), without + 1);
 }
 
 // Puts the threads of a loop onto one CPU, which they may leave.
@@ -131,6 +169,26 @@ TEST(Strand, RunsTasksInOrderAndOneAtATime) {
   }
   ASSERT_EQ(order.size(), 1000u);
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+}
+
+TEST(Strand, ATaskBehindAnotherHasItsWorkerAndAllCpus) {
+  std::set<std::thread::id> workers;
+  std::set<int> threads;
+  {
+    ComputePool pool(4);
+    std::latch all_wait(1);
+    const auto strand = std::make_shared<Strand>(pool);
+    strand->Post([&] { all_wait.wait(); });
+    for (int i = 0; i < 1000; ++i) {
+      strand->Post([&] {
+        workers.insert(std::this_thread::get_id());
+        threads.insert(Threads());
+      });
+    }
+    all_wait.count_down();
+  }
+  EXPECT_EQ(workers.size(), 1u);
+  EXPECT_EQ(threads, std::set{4});
 }
 
 TEST(Strand, RunsATaskWhereItCameFromWhenToldToAndIdle) {
