@@ -19,7 +19,7 @@ class Strand;
 
 // One worker a CPU, for the tasks of strands. A command that runs alone gives its loops all CPUs;
 // when several run, each gets its share, so that workers and their OpenMP teams together never
-// exceed the CPUs. Thread-safe.
+// exceed the CPUs. Where other threads run tiny tasks, these have one of the CPUs. Thread-safe.
 class ComputePool {
  public:
   explicit ComputePool(int cpus);
@@ -44,7 +44,8 @@ class ComputePool {
     std::condition_variable wake;
     bool idle = false;
     bool has_team = false;                   // it has computed with several threads, and keeps them
-    std::optional<Clock::time_point> began;  // the task that it runs
+    const Strand* strand = nullptr;          // whose task it runs
+    std::optional<Clock::time_point> began;  // that task
     std::thread thread;
   };
 
@@ -56,11 +57,18 @@ class ComputePool {
   void Rest(Worker& self, std::unique_lock<std::mutex>& lock);
   void TakeTeam(Worker& self);
 
+  // Notes that a thread that is no worker runs a task of the strand.
+  void RunsHere(const Strand& strand);
+  // Whether that happened a moment ago for another strand than the calling worker's.
+  bool OthersRunHere() const;
+
   static thread_local Worker* current_;  // null on threads that are no workers
 
   const int cpus_;
-  std::atomic<int> running_{0};  // workers that have a task
-  mutable std::mutex mutex_;     // of all strands too
+  std::atomic<int> running_{0};                    // workers that have a task
+  std::atomic<const Strand*> last_here_{nullptr};  // to compare with
+  std::atomic<Clock::duration> last_here_at_{};
+  mutable std::mutex mutex_;  // of all strands too
   std::deque<std::shared_ptr<Strand>> queue_;
   bool stopping_ = false;
   int teams_ = 0;  // of workers

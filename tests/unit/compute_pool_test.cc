@@ -9,6 +9,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <iterator>
 #include <latch>
 #include <memory>
@@ -109,6 +110,34 @@ TEST(ComputePool, OneOfTheWorkersThatRestKeepsItsTeam) {
     std::this_thread::sleep_for(1ms);
   }
   EXPECT_EQ(ThreadsOfTheProcess(), without + 1);
+}
+
+// Threads of a worker's task, just after one of `tiny` ran on this thread.
+int ThreadsBeside(const std::shared_ptr<Strand>& tiny, const std::shared_ptr<Strand>& strand) {
+  std::promise<int> threads;
+  tiny->Post([] {}, [] { return true; });
+  strand->Post([&] { threads.set_value(Threads()); });
+  return threads.get_future().get();
+}
+
+TEST(ComputePool, TinyTasksOfOtherStrandsHaveACpu) {
+  ComputePool pool(4);
+  const auto strand = std::make_shared<Strand>(pool);
+  const auto other = std::make_shared<Strand>(pool);
+  EXPECT_EQ(ThreadsBeside(strand, strand), 4) << "of the same";
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  int threads = 0;  // the worker may come late
+  do {
+    threads = ThreadsBeside(other, strand);
+  } while (threads == 4 && std::chrono::steady_clock::now() < until);
+  EXPECT_EQ(threads, 3);
+  std::promise<int> later;
+  strand->Post([&] {
+    std::this_thread::sleep_for(5ms);
+    pool.ShareCpus();
+    later.set_value(Threads());
+  });
+  EXPECT_EQ(later.get_future().get(), 4);
 }
 
 // Puts the threads of a loop onto one CPU, which they may leave.
