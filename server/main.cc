@@ -221,8 +221,6 @@ void ServeMetrics(rpc::Metrics& metrics) {
   std::printf("metrics on http://%s/metrics\n", rpc::Address(host, bound).c_str());
 }
 
-int ThreadsForCalls(const ComputePool& pool) { return std::clamp(pool.cpus() / 4, 1, 8); }
-
 // How much of a message may be on its way from the start. Later it is gRPC's own guess, 4 to 32
 // MiB: without its probe (GRPC_ARG_HTTP2_BDP_PROBE) a connection never has more than the message
 // that is being read and 64 KiB on its way, and a client waits while the server copies.
@@ -232,7 +230,7 @@ void SetWindow(grpc::ServerBuilder& builder) {
 
 // nullptr: it cannot listen.
 std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Service& service,
-                                      int threads) {
+                                      const ComputePool& pool) {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto listening = std::make_unique<Listening>();
   int port = 0;
@@ -246,6 +244,7 @@ std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Servic
   SetWindow(builder);
   builder.RegisterService(&service);
   builder.RegisterService(&listening->health);
+  const int threads = std::clamp(pool.cpus() / 4, 1, 8);
   listening->threads = std::make_unique<rpc::CallThreads>(builder, threads);
   listening->server = builder.BuildAndStart();
   if (listening->server == nullptr || port == 0) {
@@ -254,7 +253,11 @@ std::unique_ptr<Listening> ServeCalls(const rpc::Listener& listener, rpc::Servic
     return nullptr;
   }
   listening->health.Set("gradwire.v1.Gradwire", true);
-  listening->threads->Start({&service, &listening->health});
+  const bool polls = threads == 1 && pool.cpus() > 1;
+  listening->threads->Start(
+      {&service, &listening->health},
+      polls ? rpc::CallThreads::Pace::kPolls : rpc::CallThreads::Pace::kSleeps,
+      [&pool] { return pool.idle(); });
   const std::string reached = rpc::Address(listener.host, port);
   std::printf("listening on %s\n", reached.c_str());
   std::printf("in Python: gradwire.connect(\"%s\"); elsewhere: proto/gradwire/v1/gradwire.proto\n",
@@ -314,7 +317,7 @@ int Serve(const sigset_t& signals) {
   const bool has_health = absl::GetFlag(FLAGS_health_port) >= 0;
   const auto health = has_health ? ServeHealth() : nullptr;
   if (has_health && health == nullptr) return EXIT_FAILURE;
-  const auto calls = ServeCalls(ListenerFlags(), service, ThreadsForCalls(pool));
+  const auto calls = ServeCalls(ListenerFlags(), service, pool);
   if (calls == nullptr) return EXIT_FAILURE;
 
   rpc::DeviceWatch devices_watch(store, calls->health);

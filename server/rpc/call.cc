@@ -22,13 +22,47 @@ RpcMethod::RpcType TypeOf(bool client_streams, bool server_streams) {
 // Of this thread: the queue that it serves, and calls that wait for it to be idle.
 thread_local const grpc::CompletionQueue* served_queue = nullptr;
 thread_local std::vector<Call*> awaiting_idle;
+// Bytes of the last message that came to this thread or went from it.
+thread_local size_t last_message = 0;
 
 // What is there already.
 grpc::CompletionQueue::NextStatus NextNow(grpc::CompletionQueue& queue, void** tag, bool* ok) {
   return queue.AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_REALTIME));
 }
 
-// As Next, but it never waits for the network itself.
+// CallThreads::Pace::kPolls.
+class PollingWait {
+ public:
+  explicit PollingWait(const std::function<bool()>& may_poll) : may_poll_(may_poll) {}
+
+  bool operator()(grpc::CompletionQueue& queue, void** tag, bool* ok) {
+    auto next = NextNow(queue, tag, ok);
+    if (next != grpc::CompletionQueue::TIMEOUT) return next == grpc::CompletionQueue::GOT_EVENT;
+    const Clock::time_point began = Clock::now();
+    const bool polls = last_ < kShort && last_message <= kSmall;
+    while (polls && next == grpc::CompletionQueue::TIMEOUT && Clock::now() - began < kShort &&
+           may_poll_()) {
+      next = NextNow(queue, tag, ok);
+    }
+    const bool more = next == grpc::CompletionQueue::TIMEOUT
+                          ? queue.Next(tag, ok)
+                          : next == grpc::CompletionQueue::GOT_EVENT;
+    last_ = Clock::now() - began;
+    return more;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // What a client takes from one small call to the next, where it does nothing else.
+  static constexpr std::chrono::microseconds kShort{200};
+  // Larger messages come in pieces, and who looks for them all the time gets smaller ones.
+  static constexpr size_t kSmall = size_t{64} << 10;
+
+  const std::function<bool()>& may_poll_;
+  Clock::duration last_ = Clock::duration::max();
+};
+
+// CallThreads::Pace::kSeldom.
 bool NextSeldom(grpc::CompletionQueue& queue, void** tag, bool* ok) {
   constexpr auto kPause = std::chrono::milliseconds(10);
   while (true) {
@@ -43,19 +77,34 @@ bool NextSeldom(grpc::CompletionQueue& queue, void** tag, bool* ok) {
   }
 }
 
+std::function<bool(grpc::CompletionQueue&, void**, bool*)> WaitOf(
+    CallThreads::Pace pace, const std::function<bool()>& may_poll) {
+  switch (pace) {
+    case CallThreads::Pace::kSleeps:
+      return &grpc::CompletionQueue::Next;
+    case CallThreads::Pace::kPolls:
+      return PollingWait(may_poll);
+    default:
+      return NextSeldom;
+  }
+}
+
 }  // namespace
 
 void Call::Read(grpc::ByteBuffer& message) {
   pending_.fetch_add(1, std::memory_order_relaxed);
+  reading_ = &message;
   stream_.Read(&message, &read_);
 }
 
 void Call::Write(const grpc::ByteBuffer& message) {
+  last_message = message.Length();
   pending_.fetch_add(1, std::memory_order_relaxed);
   stream_.Write(message, &written_);
 }
 
 void Call::WriteAhead(const grpc::ByteBuffer& message) {
+  last_message = message.Length();
   pending_.fetch_add(1, std::memory_order_relaxed);
   stream_.Write(message, grpc::WriteOptions().set_buffer_hint(), &written_);
 }
@@ -78,6 +127,7 @@ void Call::Finish(const grpc::Status& status) {
 }
 
 void Call::FinishWith(const grpc::ByteBuffer& message) {
+  last_message = message.Length();
   if (watch_) watch_->Finishes(grpc::Status::OK);
   stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, &finished_);
 }
@@ -93,11 +143,13 @@ void Call::Came(bool ok) {
     watch_.emplace(*service_->watch_, service_->methods_[method_].path, context_.client_metadata());
     if (request_.Valid()) watch_->Received();
   }
+  last_message = request_.Length();
   OnCall(request_);
 }
 
 void Call::HasRead(bool ok) {
   if (ok && watch_) watch_->Received();
+  if (ok) last_message = reading_->Length();
   OnRead(ok);
   Release();
 }
@@ -171,15 +223,17 @@ CallThreads::CallThreads(grpc::ServerBuilder& builder, int count) {
   for (int i = 0; i < count; ++i) queues_.push_back(builder.AddCompletionQueue());
 }
 
-void CallThreads::Start(const std::vector<CallService*>& services, Pace pace) {
+void CallThreads::Start(const std::vector<CallService*>& services, Pace pace,
+                        std::function<bool()> may_poll) {
   services_ = services;
+  may_poll_ = std::move(may_poll);
   for (const auto& queue : queues_) {
     for (CallService* service : services) service->Listen(*queue);
-    threads_.emplace_back([&at = *queue, pace] { Serve(at, pace); });
+    threads_.emplace_back([this, &at = *queue, pace] { Serve(at, pace); });
   }
 }
 
-void CallThreads::Serve(grpc::CompletionQueue& queue, Pace pace) {
+void CallThreads::Serve(grpc::CompletionQueue& queue, Pace pace) const {
   constexpr int kMostBeforeIdle = 32;
   served_queue = &queue;
   void* tag = nullptr;
@@ -188,7 +242,8 @@ void CallThreads::Serve(grpc::CompletionQueue& queue, Pace pace) {
     const auto* step = static_cast<Call::Step*>(tag);
     (step->call->*step->proceed)(ok);
   };
-  while (pace == Pace::kAtOnce ? queue.Next(&tag, &ok) : NextSeldom(queue, &tag, &ok)) {
+  const auto next = WaitOf(pace, may_poll_);
+  while (next(queue, &tag, &ok)) {
     proceed();
     while (!awaiting_idle.empty()) {
       for (int i = 0; i < kMostBeforeIdle; ++i) {

@@ -93,6 +93,7 @@ class Call {
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_{&context_};
   grpc::ByteBuffer request_;
+  const grpc::ByteBuffer* reading_ = nullptr;
   std::optional<Watch> watch_;
   std::atomic<bool> cancelled_{false};
   std::atomic<int> pending_{2};  // steps that will come back: at first the finish and the end
@@ -144,18 +145,25 @@ class CallThreads {
   CallThreads(const CallThreads&) = delete;
   CallThreads& operator=(const CallThreads&) = delete;
 
-  // How soon a thread sees what has come. kSeldom, within some milliseconds: beside other threads,
-  // from which it must not take the waiting for the network.
-  enum class Pace { kAtOnce, kSeldom };
+  // How a thread waits for what comes next.
+  // kSleeps: until it is woken.
+  // kPolls: the same, but where the last wait was a short one, it looks again and again for as long
+  // before it sleeps, for a thread that has to be woken is as late as a small call takes. Not for
+  // more threads than one, which would wake each other.
+  // kSeldom: it looks every few milliseconds: beside other threads, from which it must not take the
+  // waiting for the network.
+  enum class Pace { kSleeps, kPolls, kSeldom };
 
-  // Serves from now on. REQUIRES: the server has been started, and all services are registered
-  // with it.
-  void Start(const std::vector<CallService*>& services, Pace pace = Pace::kAtOnce);
+  // Serves from now on. `may_poll` is asked, by kPolls, whether there is a CPU for that now.
+  // REQUIRES: the server has been started, and all services are registered with it.
+  void Start(const std::vector<CallService*>& services, Pace pace = Pace::kSleeps,
+             std::function<bool()> may_poll = nullptr);
 
  private:
-  static void Serve(grpc::CompletionQueue& queue, Pace pace);
+  void Serve(grpc::CompletionQueue& queue, Pace pace) const;
 
   std::vector<CallService*> services_;
+  std::function<bool()> may_poll_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::vector<std::thread> threads_;
 };

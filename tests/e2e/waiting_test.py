@@ -168,3 +168,15 @@ def test_the_probe_tells_whether_a_server_serves() -> None:
         target = server.target
         assert probe(target) == 0
     assert probe(target) == 1
+
+
+def test_a_server_that_polled_for_small_calls_sleeps_when_none_comes() -> None:
+    with Server(server_binary()) as server, gradwire.connect(server.target, timeout=CALL_S) as client, client.session() as session:
+        session.put({"x": np.ones(4, np.float32)})
+        clock = (~server.process.pid << 3) | 2  # clock_getcpuclockid(3)
+        for _ in range(200):
+            session.fetch(["x"])
+        before = time.clock_gettime(clock)
+        time.sleep(1)
+        assert time.clock_gettime(clock) - before < 0.2
+        np.testing.assert_array_equal(session.fetch(["x"])[0], np.ones(4, np.float32))
