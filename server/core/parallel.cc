@@ -106,8 +106,8 @@ int AvailableCpus() {
 
 // OpenMP's threads that sleep between two loops are woken on the CPU of who wakes them, and then
 // take turns there, and where the host of a virtual machine is busy, a CPU that slept comes back
-// late; threads that wait for many milliseconds keep the CPU from who sends the answer. 30,000
-// rounds take 0.8 to 1.1 ms on a Zen 4.
+// late; threads that wait for long keep the CPU from who sends the answer. 10,000 rounds take a
+// third of a millisecond on a Zen 4.
 //
 // jemalloc has four arenas a CPU if it is left alone, each of which keeps memory that the others
 // could use. Its own thread gives back what nobody wants. (The C library's allocator keeps what its
@@ -120,7 +120,7 @@ void RequireEnvironment(char** argv) {
   if (waits && is_set("MALLOC_CONF")) return;
   if (!waits) {
     setenv("OMP_WAIT_POLICY", "active", 0);
-    setenv("GOMP_SPINCOUNT", "30000", 0);
+    setenv("GOMP_SPINCOUNT", "10000", 0);
   }
   const std::string memory = fmt::format(
       "background_thread:true,dirty_decay_ms:500,lg_extent_max_active_fit:16,tcache_max:131072,"

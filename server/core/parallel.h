@@ -15,7 +15,7 @@ namespace gradwire {
 int AvailableCpus();
 
 // Starts the program anew, once, with the environment that libraries read before main(): OpenMP
-// waits about a millisecond between loops before it lets its threads sleep, jemalloc has one
+// waits a third of a millisecond between loops before it lets its threads sleep, jemalloc has one
 // arena a CPU and gives memory back that was not wanted for half a second. What is set already
 // stays (OMP_WAIT_POLICY or GOMP_SPINCOUNT, MALLOC_CONF); returns where nothing is missing. For the
 // first line of main().
