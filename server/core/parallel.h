@@ -16,7 +16,7 @@ int AvailableCpus();
 
 // Starts the program anew, once, with the environment that libraries read before main(): OpenMP
 // waits a third of a millisecond between loops before it lets its threads sleep, jemalloc has one
-// arena a CPU and gives memory back that was not wanted for half a second. What is set already
+// arena a CPU and gives memory back that was not wanted for five seconds. What is set already
 // stays (OMP_WAIT_POLICY or GOMP_SPINCOUNT, MALLOC_CONF); returns where nothing is missing. For the
 // first line of main().
 void RequireEnvironment(char** argv);

@@ -49,7 +49,7 @@ class IdleTimer {
   bool IsDue(Clock::time_point now, std::chrono::duration<double> longest) {
     constexpr double kFewCommands = 3;
     constexpr double kKept = 0.998;  // a minute and a half until a long command counts half
-    constexpr std::chrono::seconds kShortest(2);
+    constexpr std::chrono::seconds kShortest(5);
     longest_ = std::max(longest_ * kKept, longest);
     if (now - last_ < kShortest || now - last_ < longest_ * kFewCommands) return false;
     last_ = now;
