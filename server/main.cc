@@ -86,6 +86,8 @@ ABSL_FLAG(bool, fuse_plans, true,
           "Run elementwise operators that follow each other as one when a command comes again.");
 ABSL_FLAG(bool, channels_last, true,
           "Let images lie as convolutions are fastest when a command comes again.");
+ABSL_FLAG(bool, winograd, true,
+          "Let 3x3 convolutions of constant filters multiply less when a command comes again.");
 ABSL_FLAG(bool, record_plans, true,
           "Launch a GPU's work as a whole (CUDA graphs) when a command comes again.");
 ABSL_FLAG(bool, absorb_constants, true,
@@ -143,6 +145,7 @@ SessionLimits Limits() {
   limits.max_plans = absl::GetFlag(FLAGS_max_session_plans);
   limits.plans = {.fuse = absl::GetFlag(FLAGS_fuse_plans),
                   .channels_last = absl::GetFlag(FLAGS_channels_last),
+                  .winograd = absl::GetFlag(FLAGS_winograd),
                   .record = absl::GetFlag(FLAGS_record_plans),
                   .absorb = absl::GetFlag(FLAGS_absorb_constants),
                   .memory = absl::GetFlag(FLAGS_plan_memory)};

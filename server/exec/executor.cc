@@ -13,6 +13,7 @@
 #include "exec/op_times.h"
 #include "exec/run_step.h"
 #include "graph/anomaly.h"
+#include "graph/channels_last.h"
 #include "graph/op.h"
 
 namespace gradwire {
@@ -24,16 +25,35 @@ int64_t MaxKeptBytes(const Quota& quota) {
   return quota.limit() == 0 ? kMost : std::min(kMost, quota.limit() / 8);
 }
 
+// What a step can run instead, if its input that it packs is constant; null: nothing.
+const ConstantForm* ConstantFormOf(const Plan& plan, const PlanStep& step) {
+  const ChannelsLast* images = step.op->channels_last;
+  if (images == nullptr || images->constant == nullptr || step.kernel != images->cpu)
+    return nullptr;
+  Specs inputs;
+  for (const int input : step.inputs) {
+    inputs.push_back(input == kNoArray ? TensorSpec{} : plan.specs[static_cast<size_t>(input)]);
+  }
+  return images->constant->suits(inputs, step.specs, step.attributes) ? images->constant : nullptr;
+}
+
 // Lets steps keep copies of constant inputs, up to `room` bytes of them.
-void PackConstants(Plan& plan, const NumberedTensors& constants, int64_t room) {
+void PackConstants(Plan& plan, const NumberedTensors& constants, int64_t room,
+                   const PlanOptions& options) {
   absl::flat_hash_map<int, int64_t> bytes;
   for (const auto& [number, tensor] : constants) bytes.emplace(number, tensor.bytes());
   for (PlanStep& step : plan.steps) {
     if (step.op->packs == kPacksNothing) continue;
     const auto found = bytes.find(step.inputs[static_cast<size_t>(step.op->packs)]);
     if (found == bytes.end() || found->second > room) continue;
-    room -= found->second;
     step.packed = std::make_shared<onednn::Packed>();
+    int64_t kept = found->second;
+    const ConstantForm* form = options.winograd ? ConstantFormOf(plan, step) : nullptr;
+    if (form != nullptr && kept * form->growth <= room) {
+      kept *= form->growth;
+      step.kernel = form->cpu;
+    }
+    room -= kept;
   }
 }
 
@@ -101,10 +121,10 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
   checks.Finish();
 }
 
-NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants) {
+NumberedTensors Executor::Fold(Plan& plan, NumberedTensors constants, const PlanOptions& options) {
   constants = FoldSteps(plan, std::move(constants));
   if (stream_.device().type == DeviceType::kCpu) {
-    PackConstants(plan, constants, MaxKeptBytes(*stream_.quota()));
+    PackConstants(plan, constants, MaxKeptBytes(*stream_.quota()), options);
   }
   return constants;
 }

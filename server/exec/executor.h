@@ -32,8 +32,9 @@ class Executor : public Evaluator {
 
   // Runs the steps that read nothing but `constants` and what such steps make, and takes them out
   // of the plan: what the others read of it comes to the constants. Nothing where these would take
-  // too much memory. The others may keep copies of their constant inputs (OpDef::packs).
-  NumberedTensors Fold(Plan& plan, NumberedTensors constants);
+  // too much memory. The others may keep copies of their constant inputs (OpDef::packs), and run in
+  // the form they have for that.
+  NumberedTensors Fold(Plan& plan, NumberedTensors constants, const PlanOptions& options = {});
 
   // Records each operator that Evaluate runs from now on. `profile` outlives the executor.
   void set_profile(Profile* profile) { profile_ = profile; }

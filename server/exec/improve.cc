@@ -17,7 +17,7 @@ NumberedTensors Improve(Plan& plan, NumberedTensors constants, const PlanOptions
   if (options.absorb) constants = AbsorbConstants(plan, std::move(constants), executor);
   if (options.fuse) plan = PostponeRelu(std::move(plan));
   if (options.channels_last) plan = PutChannelsLast(plan);
-  constants = executor.Fold(plan, std::move(constants));
+  constants = executor.Fold(plan, std::move(constants), options);
   if (options.fuse) plan = Fuse(FuseEpilogues(std::move(plan)), executor.stream());
   if (options.memory && executor.stream().device().type == DeviceType::kCpu) {
     plan.memory = std::make_shared<const MemoryPlan>(plan);

@@ -45,6 +45,7 @@ struct PlanOptions {
   // exec/fusion.h; Relu after maxima: exec/postpone.h
   bool fuse = true;
   bool channels_last = true;  // images lie as convolutions like them: exec/relayout.h
+  bool winograd = true;       // convolutions of constant filters multiply less: ops/winograd.h
   bool record = true;         // work is recorded where the device can: exec/replay.h
   bool absorb = true;         // convolutions scale and shift by constants: exec/absorb.h
   bool memory = true;         // arrays lie in one block, on a CPU: exec/memory_plan.h

@@ -9,6 +9,16 @@
 
 namespace gradwire {
 
+// A kernel that takes the place of another where the input that OpDef::packs names stays the same.
+struct ConstantForm {
+  Kernel cpu;
+  // Whether it computes the call, of these specs.
+  bool (*suits)(std::span<const TensorSpec> inputs, std::span<const TensorSpec> outputs,
+                const Attributes& attributes);
+  // Bytes that it keeps over those of the input.
+  int64_t growth;
+};
+
 // An operator that has [N, C, spatial...] among its arrays, and how it is computed where they are
 // [N, spatial..., C] instead: convolutions are faster so. The other inputs stay as they are.
 struct ChannelsLast {
@@ -26,6 +36,8 @@ struct ChannelsLast {
                 const Attributes& attributes) = nullptr;
   // The attributes that the call has then, by the images' rank; null: the same.
   Attributes (*attributes)(const Attributes& attributes, int rank) = nullptr;
+  // Instead of `cpu`, where it is faster and may round otherwise; null: nothing else.
+  const ConstantForm* constant = nullptr;
 
   bool IsImage(size_t input) const {
     return input >= 31 ? images >> 31 : ((images >> input) & 1u) != 0;

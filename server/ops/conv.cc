@@ -17,6 +17,7 @@
 #include "ops/conv_dnnl.h"
 #include "ops/conv_loops.h"
 #include "ops/window.h"
+#include "ops/winograd.h"
 
 namespace gradwire {
 namespace {
@@ -175,8 +176,22 @@ bool SuitsChannelsLast(std::span<const TensorSpec> inputs, std::span<const Tenso
   return SuitsDnnl(inputs[0].dtype, form_of(inputs[0], inputs[1], attributes));
 }
 
-constexpr ChannelsLast kConv = {
-    .cpu = ConvCpu<true>, .worthwhile = true, .suits = SuitsChannelsLast<FormOfConv>};
+bool ConvSuitsWinograd(std::span<const TensorSpec> inputs, std::span<const TensorSpec>,
+                       const Attributes& attributes) {
+  const TensorSpec x = {inputs[0].dtype, WithChannelsFirst(inputs[0].dims)};
+  const ConvForm form = FormOfConv(x, inputs[1], attributes);
+  return SuitsDnnl(x.dtype, form) && SuitsWinograd(form);
+}
+
+void ConvConstantCpu(KernelContext& context) {
+  ConvByWinograd(context, FormOfCall<FormOfConv, false>(context, /*channels_last=*/true));
+}
+
+constexpr ConstantForm kConvConstant = {ConvConstantCpu, ConvSuitsWinograd, kWinogradGrowth};
+constexpr ChannelsLast kConv = {.cpu = ConvCpu<true>,
+                                .worthwhile = true,
+                                .suits = SuitsChannelsLast<FormOfConv>,
+                                .constant = &kConvConstant};
 constexpr ChannelsLast kInputGrad = {
     .cpu = ConvInputGradCpu<true>, .worthwhile = true, .suits = SuitsChannelsLast<FormOfInputGrad>};
 constexpr ChannelsLast kWeightGrad = {.cpu = ConvWeightGradCpu<true>,

@@ -120,6 +120,7 @@ struct Shape {
   int64_t rows;
   int64_t columns;
   TileFunction<T> run;
+  int most_rows;                // of what follows, as a power of two: what has registers
   RowsFunction<T> run_rows[4];  // of 1, 2, 4 and 8 rows
 
   static const Shape& Best() {
@@ -128,10 +129,12 @@ struct Shape {
             ? Shape{Tile<T, 64>::kRows,
                     Tile<T, 64>::kColumns,
                     RunTile512<T>,
+                    3,
                     {RunRows512<T, 1>, RunRows512<T, 2>, RunRows512<T, 4>, RunRows512<T, 8>}}
             : Shape{Tile<T, 32>::kRows,
                     Tile<T, 32>::kColumns,
                     RunTile256<T>,
+                    2,
                     {RunRows256<T, 1>, RunRows256<T, 2>, RunRows256<T, 4>, RunRows256<T, 8>}};
     return shape;
   }
@@ -251,7 +254,7 @@ void MultiplyStrip(int64_t k, const T* a, int64_t a_row, int64_t m, const T* str
   const Shape<T>& shape = Shape<T>::Best();
   alignas(64) T tile[8 * 128 / sizeof(T)];
   const bool whole = columns == shape.columns;
-  int power = 3;
+  int power = shape.most_rows;
   for (int64_t i = 0; i < m; i += int64_t{1} << power) {
     while ((int64_t{1} << power) > m - i) --power;
     T* const to = c + i * c_row;
@@ -331,6 +334,20 @@ void Multiply(Stream& stream, std::span<const Product<T>> products) {
   });
 }
 
+template <class T>
+int64_t StripWidth() {
+  return Shape<T>::Best().columns;
+}
+
+template <class T>
+void MultiplyByStrip(const T* a, int64_t a_row, int64_t m, const T* strip, int64_t k, T* c,
+                     int64_t c_row) {
+  MultiplyStrip(k, a, a_row, m, strip, StripWidth<T>(), c, c_row, /*add=*/false);
+}
+
+template int64_t StripWidth<float>();
+template void MultiplyByStrip<float>(const float*, int64_t, int64_t, const float*, int64_t, float*,
+                                     int64_t);
 template class PackedMatrix<float>;
 template class PackedMatrix<double>;
 template void Multiply<float>(Stream&, std::span<const Product<float>>);

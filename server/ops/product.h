@@ -33,6 +33,17 @@ struct Product {
 template <class T>
 void Multiply(Stream& stream, std::span<const Product<T>> products);
 
+// A strip: StripWidth() columns of the right-hand side of a product, row by row. The width is the
+// processor's.
+template <class T>
+int64_t StripWidth();
+
+// c = a strip, for an a of m rows and a strip of k; rows are `a_row` and `c_row` elements apart.
+// On the calling thread. Instantiated for float.
+template <class T>
+void MultiplyByStrip(const T* a, int64_t a_row, int64_t m, const T* strip, int64_t k, T* c,
+                     int64_t c_row);
+
 // The right-hand side of many products, in a layout of its own. Immutable, thread-safe.
 // Instantiated for float and double.
 template <class T>

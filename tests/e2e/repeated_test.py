@@ -58,7 +58,7 @@ def test_training_is_the_same_without_plans() -> None:
 def alike_with(scenario: Callable[[gradwire.Session], list[Array]]) -> list[Array]:
     """What a scenario gives without plans, and to rounding with every kind of plan."""
     results = []
-    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nofuse_plans"], ["--noplan_memory"]):
+    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nowinograd"], ["--nofuse_plans"], ["--noplan_memory"]):
         with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
             with client.session() as session:
                 results.append(scenario(session))
@@ -105,13 +105,15 @@ def inferences(session: gradwire.Session) -> list[Array]:
     """What an image model answers, call after call: its weights change in between, once they have been the same for
     several calls."""
     random = np.random.default_rng(0)
-    session.put({"w": random.normal(size=(8, 3, 3, 3)).astype(np.float32)}, requires_grad=True)
-    parameters = {"scale": random.normal(size=8), "bias": random.normal(size=8), "mean": random.normal(size=8)}
-    session.put({**{name: array.astype(np.float32) for name, array in parameters.items()}, "var": np.ones(8, np.float32)})
+    weights = {"w": random.normal(size=(16, 3, 3, 3)), "v": random.normal(size=(16, 16, 3, 3)) * 0.1}
+    session.put({name: array.astype(np.float32) for name, array in weights.items()}, requires_grad=True)
+    parameters = {"scale": random.normal(size=16), "bias": random.normal(size=16), "mean": random.normal(size=16)}
+    session.put({**{name: array.astype(np.float32) for name, array in parameters.items()}, "var": np.ones(16, np.float32)})
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
-        helper.make_node("BatchNormalization", ["a", "scale", "bias", "mean", "var"], ["b"]),
-        helper.make_node("Relu", ["b"], ["y"]),
+        helper.make_node("Conv", ["a", "v"], ["b"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["b", "scale", "bias", "mean", "var"], ["c"]),
+        helper.make_node("Relu", ["c"], ["y"]),
     ]
     train = [
         commands.forward([*nodes, helper.make_node("ReduceMean", ["y"], ["loss"])], outputs=["loss"],
@@ -127,7 +129,7 @@ def inferences(session: gradwire.Session) -> list[Array]:
         if call in (5, 6):
             session.run(train)
         if call == 8:
-            session.put({"scale": np.full(8, 2, np.float32)})
+            session.put({"scale": np.full(16, 2, np.float32)})
     return seen
 
 
