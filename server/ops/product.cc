@@ -19,6 +19,9 @@ constexpr int64_t kBlockN = 1024;
 constexpr int64_t kGrain = 1 << 16;
 // The same where nothing is packed, and threads wait for each other after few rows.
 constexpr int64_t kRowsGrain = 1 << 19;
+// What is read of a strip is asked for so long before: it is often the first use in this call.
+constexpr int64_t kBytesAhead = 8192;
+constexpr int64_t kCacheLine = 64;
 
 // A tile of c: kRows x kColumns, a few vectors wide.
 template <class T, int kVectorBytes>
@@ -63,9 +66,13 @@ template <class T, int kVectorBytes, int kRows>
                                            T* c, int64_t c_row, bool add) {
   using Vector = typename Tile<T, kVectorBytes>::Vector;
   constexpr int64_t kLanes = Tile<T, kVectorBytes>::kLanes;
+  constexpr int64_t kAhead = kBytesAhead / int64_t{sizeof(T)};
   Vector left[kRows] = {};
   Vector right[kRows] = {};
   for (int64_t p = 0; p < k; ++p, strip_b += 2 * kLanes) {
+    for (int64_t at = kAhead; at < kAhead + 2 * kLanes; at += kCacheLine / int64_t{sizeof(T)}) {
+      __builtin_prefetch(strip_b + at);
+    }
     const Vector b_left = *reinterpret_cast<const Vector*>(strip_b);
     const Vector b_right = *reinterpret_cast<const Vector*>(strip_b + kLanes);
 #pragma GCC unroll 8

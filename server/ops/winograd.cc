@@ -1,34 +1,21 @@
-// An output tile of 4 x 4 is A^T [(G w G^T) * (B^T x B)] A, over the 6 x 6 pixels x under it, where
-// * multiplies element by element: 36 multiplications for each pair of channels, for 144. Summed
-// over the channels of x they are 36 matrix products, tiles times filters.
-//
-// The matrices are Toom and Cook's for the points 0, a, -a, b, -b and infinity. With a = 5/8 and
-// b = 3/2 the result is about twice as far from the exact one as a direct convolution's; with 1 and
-// 2, as often seen, several times.
+// An output tile is A^T [(G w G^T) * (B^T x B)] A, over the pixels x under it, where * multiplies
+// element by element. Summed over the channels of x these are matrix products, tiles times filters,
+// one for each element: each point.
 #include "ops/winograd.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 
 #include "backend/cpu/dnnl.h"
 #include "core/parallel.h"
 #include "core/widest.h"
 #include "ops/product.h"
+#include "ops/winograd_tiles.h"
 
 namespace gradwire {
 namespace {
 
-// Along one side: taps of the filter, pixels of an output tile, and of the input under it.
-constexpr int kTaps = 3;
-constexpr int kTile = 4;
-constexpr int kUnder = kTile + kTaps - 1;
-constexpr int kPoints = kUnder * kUnder;
-
-constexpr float kA = 0.625f;
-constexpr float kB = 1.5f;
-constexpr float kA2 = kA * kA;
-constexpr float kB2 = kB * kB;
+constexpr int kTaps = kWinogradTaps * kWinogradTaps;
 
 // Channels that are transformed together.
 constexpr int kLanes = 16;
@@ -36,8 +23,6 @@ typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), aligned
 
 // Tiles that are multiplied together: what is made of them stays in the caches.
 constexpr int64_t kBlock = 24;
-// Fewer tiles do not repay reading a filter that is four times as large.
-constexpr int64_t kFewTiles = 8;
 // Multiplications that are worth a thread's wake-up.
 constexpr int64_t kGrain = 1 << 16;
 
@@ -48,53 +33,17 @@ constexpr int64_t kGrain = 1 << 16;
   return *reinterpret_cast<Vector*>(channels);
 }
 
-// out = B^T d.
-[[gnu::always_inline]] inline void TransformInput(const Vector* d, Vector* out) {
-  const Vector even_a = d[4] - kB2 * d[2];
-  const Vector odd_a = kA * (d[3] - kB2 * d[1]);
-  const Vector even_b = d[4] - kA2 * d[2];
-  const Vector odd_b = kB * (d[3] - kA2 * d[1]);
-  out[0] = kA2 * kB2 * d[0] - (kA2 + kB2) * d[2] + d[4];
-  out[1] = even_a + odd_a;
-  out[2] = even_a - odd_a;
-  out[3] = even_b + odd_b;
-  out[4] = even_b - odd_b;
-  out[5] = kA2 * kB2 * d[1] - (kA2 + kB2) * d[3] + d[5];
-}
-
-// out = A^T m.
-[[gnu::always_inline]] inline void TransformOutput(const Vector* m, Vector* out) {
-  const Vector even_a = m[1] + m[2];
-  const Vector odd_a = m[1] - m[2];
-  const Vector even_b = m[3] + m[4];
-  const Vector odd_b = m[3] - m[4];
-  out[0] = m[0] + even_a + even_b;
-  out[1] = kA * odd_a + kB * odd_b;
-  out[2] = kA2 * even_a + kB2 * even_b;
-  out[3] = kA2 * kA * odd_a + kB2 * kB * odd_b + m[5];
-}
-
-// G: its rows are [1, p, p^2] over the product of p's distances to the other finite points.
-using FilterRow = std::array<double, kTaps>;
-constexpr std::array<FilterRow, kUnder> FilterMatrix() {
-  constexpr double kA4 = 2.0 * kA2 * (kA2 - kB2);
-  constexpr double kB4 = 2.0 * kB2 * (kB2 - kA2);
-  const auto row = [](double p, double n) { return FilterRow{1 / n, p / n, p * p / n}; };
-  return {row(0, double{kA2} * kB2), row(kA, kA4), row(-kA, kA4), row(kB, kB4), row(-kB, kB4),
-          FilterRow{0, 0, 1}};
-}
-
-double Dot(const FilterRow& a, double b0, double b1, double b2) {
+double Dot(const WinogradRow& a, double b0, double b1, double b2) {
   return a[0] * b0 + a[1] * b1 + a[2] * b2;
 }
 
 // G w G^T, `apart` elements between one point and the next.
+template <class Tile>
 void TransformFilter(const float* w, float* to, int64_t apart) {
-  static constexpr std::array<FilterRow, kUnder> kG = FilterMatrix();
-  for (const FilterRow& row : kG) {
-    const FilterRow half = {Dot(row, w[0], w[3], w[6]), Dot(row, w[1], w[4], w[7]),
-                            Dot(row, w[2], w[5], w[8])};
-    for (const FilterRow& column : kG) {
+  for (const WinogradRow& row : Tile::kFilter) {
+    const WinogradRow half = {Dot(row, w[0], w[3], w[6]), Dot(row, w[1], w[4], w[7]),
+                              Dot(row, w[2], w[5], w[8])};
+    for (const WinogradRow& column : Tile::kFilter) {
       *to = static_cast<float>(Dot(column, half[0], half[1], half[2]));
       to += apart;
     }
@@ -103,51 +52,59 @@ void TransformFilter(const float* w, float* to, int64_t apart) {
 
 // Of `filters` by `channels`: for each point strips (ops/product.h) of filters, one row a channel.
 struct FilterLayout {
-  explicit FilterLayout(const ConvForm& form)
-      : filters(form.w[0]),
+  FilterLayout(const ConvForm& form, int64_t num_points)
+      : points(num_points),
+        filters(form.w[0]),
         channels(form.w[1]),
         width(StripWidth<float>()),
         strips((filters + width - 1) / width) {}
 
-  onednn::Desc Description() const { return onednn::Plain(Dims{kPoints, strips, channels, width}); }
+  onednn::Desc Description() const { return onednn::Plain(Dims{points, strips, channels, width}); }
   int64_t StripAt(int64_t point, int64_t strip) const {
     return (point * strips + strip) * channels * width;
   }
 
-  int64_t filters, channels, width, strips;
+  int64_t points, filters, channels, width, strips;
 };
 
+template <class Tile>
 void TransformFilters(const FilterLayout& layout, const float* w, float* to) {
   ParallelFor(layout.strips * layout.width, 1, [&](int64_t begin, int64_t end) {
     for (int64_t filter = begin; filter < end; ++filter) {
       float* const column = to + layout.StripAt(0, filter / layout.width) + filter % layout.width;
-      constexpr float kNoFilter[kTaps * kTaps] = {};
+      constexpr float kNoFilter[kTaps] = {};
       for (int64_t c = 0; c < layout.channels; ++c) {
         const bool has = filter < layout.filters;
-        TransformFilter(has ? w + (filter * layout.channels + c) * kTaps * kTaps : kNoFilter,
-                        column + c * layout.width, layout.StripAt(1, 0));
+        TransformFilter<Tile>(has ? w + (filter * layout.channels + c) * kTaps : kNoFilter,
+                              column + c * layout.width, layout.StripAt(1, 0));
       }
     }
   });
 }
 
 // The transformed filter of this call and those after it.
+template <class Tile>
 BufferPtr FilterOf(KernelContext& context, const FilterLayout& layout) {
   const onednn::Desc description = layout.Description();
   BufferPtr filter = context.packed()->Find(DNNL_ARG_WEIGHTS, description);
   if (filter != nullptr) return filter;
   filter = context.Scratch(description.get_size());
-  TransformFilters(layout, context.in<float>(1), static_cast<float*>(filter->data()));
+  TransformFilters<Tile>(layout, context.in<float>(1), static_cast<float*>(filter->data()));
   context.packed()->Keep(DNNL_ARG_WEIGHTS, description, filter);
   return filter;
 }
 
-int64_t TilesAlong(int64_t pixels) { return (pixels + kTile - 1) / kTile; }
+template <class Tile>
+int64_t TilesAlong(int64_t pixels) {
+  return (pixels + Tile::kTile - 1) / Tile::kTile;
+}
+template <class Tile>
 int64_t NumTiles(const ConvForm& form) {
-  return form.y[0] * TilesAlong(form.y[2]) * TilesAlong(form.y[3]);
+  return form.y[0] * TilesAlong<Tile>(form.y[2]) * TilesAlong<Tile>(form.y[3]);
 }
 
 // A convolution of images [n, rows, columns, channels].
+template <class Tile>
 class Convolution {
  public:
   Convolution(KernelContext& context, const ConvForm& form, const FilterLayout& layout,
@@ -157,9 +114,9 @@ class Convolution {
         filter_(filter),
         x_(context.in<float>(0)),
         y_(context.out<float>(0)),
-        across_(TilesAlong(form.y[3])),
-        down_(TilesAlong(form.y[2])),
-        tiles_(NumTiles(form)) {
+        across_(TilesAlong<Tile>(form.y[3])),
+        down_(TilesAlong<Tile>(form.y[2])),
+        tiles_(NumTiles<Tile>(form)) {
     const int64_t work = tiles_ * kPoints * layout.filters * layout.channels;
     const int64_t threads = std::clamp<int64_t>(work / kGrain, 1, Threads());
     tile_parts_ = std::clamp<int64_t>(tiles_ / kBlock, 1, threads);
@@ -185,6 +142,10 @@ class Convolution {
   }
 
  private:
+  static constexpr int kTile = Tile::kTile;
+  static constexpr int kUnder = Tile::kUnder;
+  static constexpr int kPoints = kUnder * kUnder;
+
   // Some tiles, and of them the channels of some strips.
   struct Piece {
     int64_t tile, tiles;
@@ -252,14 +213,14 @@ class Convolution {
       Vector transformed[kUnder];
 #pragma GCC unroll 6
       for (int i = 0; i < kUnder; ++i) column[i] = At(pixels[i * kUnder + j] + channel);
-      TransformInput(column, transformed);
+      Tile::Input(column, transformed);
 #pragma GCC unroll 6
       for (int i = 0; i < kUnder; ++i) half[i][j] = transformed[i];
     }
 #pragma GCC unroll 6
     for (int i = 0; i < kUnder; ++i) {
       Vector transformed[kUnder];
-      TransformInput(half[i], transformed);
+      Tile::Input(half[i], transformed);
 #pragma GCC unroll 6
       for (int j = 0; j < kUnder; ++j) At(to + (i * kUnder + j) * apart) = transformed[j];
     }
@@ -302,7 +263,7 @@ class Convolution {
       Vector transformed[kTile];
 #pragma GCC unroll 6
       for (int i = 0; i < kUnder; ++i) column[i] = At(products + (i * kUnder + j) * apart);
-      TransformOutput(column, transformed);
+      Tile::Output(column, transformed);
 #pragma GCC unroll 6
       for (int i = 0; i < kTile; ++i) half[i][j] = transformed[i];
     }
@@ -311,7 +272,7 @@ class Convolution {
     const int64_t columns = std::min<int64_t>(kTile, form_.y[3] - place.column);
     for (int64_t i = 0; i < rows; ++i) {
       Vector transformed[kTile];
-      TransformOutput(half[i], transformed);
+      Tile::Output(half[i], transformed);
       const int64_t pixel = (place.image * form_.y[2] + place.row + i) * form_.y[3] + place.column;
       for (int64_t j = 0; j < columns; ++j) {
         At(y_ + (pixel + j) * layout_.filters + channel) = transformed[j] + bias;
@@ -337,23 +298,36 @@ bool AllOne(const Dims& dims) {
   return std::all_of(dims.begin(), dims.end(), [](int64_t d) { return d == 1; });
 }
 
+// Enough tiles to repay a filter that is larger, whose bytes are all read, and most of each inside.
+template <class Tile>
+bool IsWorth(const ConvForm& form) {
+  constexpr int64_t kFewTiles = Tile::kTile == 4 ? 24 : 16;
+  const int64_t tiles = NumTiles<Tile>(form);
+  return tiles >= kFewTiles &&
+         tiles * Tile::kTile * Tile::kTile <= 2 * form.y[0] * form.y[2] * form.y[3];
+}
+
+template <class Tile>
+void ConvBy(KernelContext& context, const ConvForm& form) {
+  const FilterLayout layout(form, int64_t{Tile::kUnder} * Tile::kUnder);
+  const BufferPtr filter = FilterOf<Tile>(context, layout);
+  Convolution<Tile>(context, form, layout, static_cast<const float*>(filter->data())).Run();
+}
+
 }  // namespace
 
-bool SuitsWinograd(const ConvForm& form) {
+int64_t WinogradGrowth(const ConvForm& form) {
   const Window& window = form.window;
-  if (window.kernel != Dims{kTaps, kTaps} || !AllOne(window.strides) || !AllOne(window.dilations) ||
-      form.groups != 1 || form.w[0] % kLanes != 0 || form.w[1] % kLanes != 0) {
-    return false;
+  if (window.kernel != Dims{kWinogradTaps, kWinogradTaps} || !AllOne(window.strides) ||
+      !AllOne(window.dilations) || form.groups != 1 || form.w[0] % kLanes != 0 ||
+      form.w[1] % kLanes != 0) {
+    return 0;
   }
-  const int64_t pixels = form.y[0] * form.y[2] * form.y[3];
-  const int64_t tiles = NumTiles(form);
-  return tiles >= kFewTiles && tiles * kTile * kTile <= 2 * pixels;
+  return IsWorth<Tile4>(form) ? 4 : IsWorth<Tile2>(form) ? 2 : 0;
 }
 
 void ConvByWinograd(KernelContext& context, const ConvForm& form) {
-  const FilterLayout layout(form);
-  const BufferPtr filter = FilterOf(context, layout);
-  Convolution(context, form, layout, static_cast<const float*>(filter->data())).Run();
+  IsWorth<Tile4>(form) ? ConvBy<Tile4>(context, form) : ConvBy<Tile2>(context, form);
 }
 
 }  // namespace gradwire

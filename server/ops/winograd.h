@@ -1,5 +1,6 @@
-// Convolutions with filters of 3 x 3 by fewer multiplications: Winograd's F(4x4, 3x3), as in Lavin
-// and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016).
+// Convolutions with filters of 3 x 3 by fewer multiplications: Winograd's F(4x4, 3x3) and, for few
+// pixels, F(2x2, 3x3), as in Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks"
+// (2016).
 #ifndef GRADWIRE_OPS_WINOGRAD_H_
 #define GRADWIRE_OPS_WINOGRAD_H_
 
@@ -8,18 +9,16 @@
 
 namespace gradwire {
 
-// Bytes of a transformed filter over those of the filter, 6 x 6 over 3 x 3.
-inline constexpr int kWinogradGrowth = 4;
-
-// Whether the form is one that ConvByWinograd computes, and faster than a direct convolution: one
-// group, strides and dilations of 1, channels in whole vectors, and enough of an image.
-bool SuitsWinograd(const ConvForm& form);
+// How many times the filter's bytes ConvByWinograd keeps. 0 for a form that it does not compute, or
+// not faster than a direct convolution: it takes one group, strides and dilations of 1, channels in
+// whole vectors, and enough of an image.
+int64_t WinogradGrowth(const ConvForm& form);
 
 // The kernel of gradwire::Conv for float32 images with their channels last and weights that stay
 // the same, of which context.packed() keeps the transformed filter. Rounds about twice as coarsely
 // as a direct convolution, in units of the largest products of the 6 x 6 pixels around; infinities
 // and NaN reach up to 3 pixels farther than the filter does, and infinities become NaN.
-// REQUIRES: SuitsWinograd.
+// REQUIRES: WinogradGrowth(form) > 0.
 void ConvByWinograd(KernelContext& context, const ConvForm& form);
 
 }  // namespace gradwire

@@ -94,7 +94,14 @@ class WinogradTest : public testing::PlanTest {
 TEST_F(WinogradTest, TilesThatTheImageFillsAndThatItDoesNot) {
   for (const int64_t size : {int64_t{8}, int64_t{9}, int64_t{10}, int64_t{11}, int64_t{13}}) {
     SCOPED_TRACE(size);
-    ExpectExact({{2, 16, size, 2 * size + 1}, {32, 16, 3, 3}});
+    ExpectExact({{3, 16, size, 2 * size + 1}, {32, 16, 3, 3}});
+  }
+}
+
+TEST_F(WinogradTest, SmallTilesOfFewPixels) {
+  for (const int64_t size : {int64_t{7}, int64_t{8}, int64_t{13}, int64_t{14}}) {
+    SCOPED_TRACE(size);
+    ExpectExact({{1, 32, size, size}, {48, 32, 3, 3}});
   }
 }
 
@@ -142,8 +149,8 @@ TEST_F(WinogradTest, OtherConvolutionsAreDirect) {
                          {{1, 16, 16, 16}, {16, 16, 1, 1}, {0, 0, 0, 0}},
                          {{1, 16, 16, 16}, {24, 16, 3, 3}},
                          {{1, 20, 16, 16}, {16, 20, 3, 3}},
-                         {{1, 16, 8, 8}, {16, 16, 3, 3}},      // few tiles
-                         {{32, 16, 2, 2}, {16, 16, 3, 3}}}) {  // mostly outside
+                         {{1, 16, 6, 6}, {16, 16, 3, 3}},      // few tiles
+                         {{32, 16, 1, 1}, {16, 16, 3, 3}}}) {  // mostly outside
     EXPECT_FALSE(UsesWinograd(PlanOf(c, InputsOf(c)).plan)) << ::testing::PrintToString(c.w);
   }
 }
