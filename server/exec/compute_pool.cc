@@ -78,10 +78,14 @@ void ComputePool::RunsHere(const Strand& strand) {
   last_here_.store(&strand, std::memory_order_relaxed);
 }
 
-bool ComputePool::OthersRunHere() const {
-  const Strand* const last = last_here_.load(std::memory_order_relaxed);
-  return last != nullptr && last != current_->strand &&
-         Clock::now().time_since_epoch() - last_here_at_.load(std::memory_order_relaxed) < kMoment;
+bool ComputePool::OthersRunHere() {
+  const Strand* last = last_here_.load(std::memory_order_relaxed);
+  if (last == nullptr || last == current_->strand) return false;
+  const Clock::duration at = last_here_at_.load(std::memory_order_relaxed);
+  if (Clock::now().time_since_epoch() - at < kMoment) return true;
+  // Forgotten, or each operator of a session that is alone since would read the clock.
+  last_here_.compare_exchange_strong(last, nullptr, std::memory_order_relaxed);
+  return false;
 }
 
 void ComputePool::TakeTeam(Worker& self) {

@@ -60,7 +60,7 @@ class ComputePool {
   // Notes that a thread that is no worker runs a task of the strand.
   void RunsHere(const Strand& strand);
   // Whether that happened a moment ago for another strand than the calling worker's.
-  bool OthersRunHere() const;
+  bool OthersRunHere();
 
   static thread_local Worker* current_;  // null on threads that are no workers
 
