@@ -112,6 +112,8 @@ Box PixelsRead(const ConvForm& form) {
 
 }  // namespace
 
+bool ConvForm::IsDense() const { return AllAre(window.strides, 1) && AllAre(window.dilations, 1); }
+
 bool SuitsDnnl(DType dtype, const ConvForm& form) {
   bool suits = dtype == DType::kFloat32 && NumElements(form.x) != 0 && NumElements(form.w) != 0 &&
                NumElements(form.y) != 0;

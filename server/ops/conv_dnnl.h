@@ -12,6 +12,9 @@ namespace gradwire {
 // The extents of the three arrays: x[n, groups * c, in...], w[groups * m, c, kernel...] and
 // y[n, groups * m, out...].
 struct ConvForm {
+  // Whether neither strides nor dilations are above 1.
+  bool IsDense() const;
+
   Window window;
   int64_t groups;
   Dims x, w, y;

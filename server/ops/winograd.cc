@@ -67,16 +67,20 @@ struct FilterLayout {
   int64_t points, filters, channels, width, strips;
 };
 
+// Channel by channel: filters of a strip lie next to each other.
 template <class Tile>
 void TransformFilters(const FilterLayout& layout, const float* w, float* to) {
-  ParallelFor(layout.strips * layout.width, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t filter = begin; filter < end; ++filter) {
-      float* const column = to + layout.StripAt(0, filter / layout.width) + filter % layout.width;
-      constexpr float kNoFilter[kTaps] = {};
-      for (int64_t c = 0; c < layout.channels; ++c) {
-        const bool has = filter < layout.filters;
-        TransformFilter<Tile>(has ? w + (filter * layout.channels + c) * kTaps : kNoFilter,
-                              column + c * layout.width, layout.StripAt(1, 0));
+  ParallelFor(layout.strips, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin * layout.channels; at < end * layout.channels; ++at) {
+      const int64_t strip = at / layout.channels;
+      const int64_t c = at % layout.channels;
+      float* const row = to + layout.StripAt(0, strip) + c * layout.width;
+      for (int64_t i = 0; i < layout.width; ++i) {
+        constexpr float kNoFilter[kTaps] = {};
+        const int64_t filter = strip * layout.width + i;
+        const float* const taps = w + (filter * layout.channels + c) * kTaps;
+        TransformFilter<Tile>(filter < layout.filters ? taps : kNoFilter, row + i,
+                              layout.StripAt(1, 0));
       }
     }
   });
@@ -294,10 +298,6 @@ class Convolution {
   const float* bias_;
 };
 
-bool AllOne(const Dims& dims) {
-  return std::all_of(dims.begin(), dims.end(), [](int64_t d) { return d == 1; });
-}
-
 // Enough tiles to repay a filter that is larger, whose bytes are all read, and most of each inside.
 template <class Tile>
 bool IsWorth(const ConvForm& form) {
@@ -317,10 +317,8 @@ void ConvBy(KernelContext& context, const ConvForm& form) {
 }  // namespace
 
 int64_t WinogradGrowth(const ConvForm& form) {
-  const Window& window = form.window;
-  if (window.kernel != Dims{kWinogradTaps, kWinogradTaps} || !AllOne(window.strides) ||
-      !AllOne(window.dilations) || form.groups != 1 || form.w[0] % kLanes != 0 ||
-      form.w[1] % kLanes != 0) {
+  if (form.window.kernel != Dims{kWinogradTaps, kWinogradTaps} || !form.IsDense() ||
+      form.groups != 1 || form.w[0] % kLanes != 0 || form.w[1] % kLanes != 0) {
     return 0;
   }
   return IsWorth<Tile4>(form) ? 4 : IsWorth<Tile2>(form) ? 2 : 0;
