@@ -52,24 +52,25 @@ void ConcatKernel(KernelContext& k) {
 // Row by row of the output, where there are many: each page of it is written once, in order.
 void ConcatCpu(KernelContext& k) {
   constexpr int64_t kManyRows = 256;
+  constexpr int64_t kWorthACall = 64;  // bytes of an input's part of a row, on average
   constexpr int64_t kGrainBytes = 1 << 16;
   const Tensor& y = k.output(0);
   const int axis = NormalizeAxis(k.attributes().Int("axis", 1), y.rank());
   const AxisSplit whole = SplitAt(y.dims(), axis);
-  if (whole.outer < kManyRows) return ConcatKernel(k);
-  const int64_t row = y.bytes() / whole.outer;
-  ParallelFor(whole.outer, 1 + kGrainBytes / std::max<int64_t>(1, row),
-              [&](int64_t begin, int64_t end) {
-                auto* to = static_cast<std::byte*>(k.out<void>(0)) + begin * row;
-                for (int64_t r = begin; r < end; ++r) {
-                  for (size_t i = 0; i < k.num_inputs(); ++i) {
-                    const auto run = static_cast<size_t>(k.input(i).bytes() / whole.outer);
-                    const auto* from = static_cast<const std::byte*>(k.in<void>(i));
-                    std::memcpy(to, from + static_cast<size_t>(r) * run, run);
-                    to += run;
-                  }
-                }
-              });
+  const int64_t row = y.bytes() / std::max<int64_t>(1, whole.outer);
+  const auto inputs = static_cast<int64_t>(k.num_inputs());
+  if (whole.outer < kManyRows || row < inputs * kWorthACall) return ConcatKernel(k);
+  ParallelFor(whole.outer, 1 + kGrainBytes / row, [&](int64_t begin, int64_t end) {
+    auto* to = static_cast<std::byte*>(k.out<void>(0)) + begin * row;
+    for (int64_t r = begin; r < end; ++r) {
+      for (size_t i = 0; i < k.num_inputs(); ++i) {
+        const auto run = static_cast<size_t>(k.input(i).bytes() / whole.outer);
+        const auto* from = static_cast<const std::byte*>(k.in<void>(i));
+        std::memcpy(to, from + static_cast<size_t>(r) * run, run);
+        to += run;
+      }
+    }
+  });
 }
 
 Attributes MoveAxis(const Attributes& attributes, int rank) {
