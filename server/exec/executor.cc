@@ -25,16 +25,16 @@ int64_t MaxKeptBytes(const Quota& quota) {
   return quota.limit() == 0 ? kMost : std::min(kMost, quota.limit() / 8);
 }
 
-// Lets a step whose input that it packs is constant, of so many bytes, run in its form for that.
-// How many it keeps; 0 where it has no such form, or one that needs more than `room`.
-int64_t UseConstantForm(const Plan& plan, PlanStep& step, int64_t bytes, int64_t room) {
+// Lets a step whose input that it packs is constant run in its form for that. How many bytes it
+// keeps; 0 where it has no such form, or one that needs more than `room`.
+int64_t UseConstantForm(const Plan& plan, PlanStep& step, int64_t room) {
   const ChannelsLast* images = step.op->channels_last;
   if (images == nullptr || images->constant == nullptr || step.kernel != images->cpu) return 0;
   Specs inputs;
   for (const int input : step.inputs) {
     inputs.push_back(input == kNoArray ? TensorSpec{} : plan.specs[static_cast<size_t>(input)]);
   }
-  const int64_t kept = bytes * images->constant->growth(inputs, step.attributes);
+  const int64_t kept = images->constant->kept_bytes(inputs, step.attributes);
   if (kept == 0 || kept > room) return 0;
   step.kernel = images->constant->cpu;
   return kept;
@@ -50,7 +50,7 @@ void PackConstants(Plan& plan, const NumberedTensors& constants, int64_t room,
     const auto found = bytes.find(step.inputs[static_cast<size_t>(step.op->packs)]);
     if (found == bytes.end() || found->second > room) continue;
     step.packed = std::make_shared<onednn::Packed>();
-    const int64_t kept = options.winograd ? UseConstantForm(plan, step, found->second, room) : 0;
+    const int64_t kept = options.winograd ? UseConstantForm(plan, step, room) : 0;
     room -= kept == 0 ? found->second : kept;
   }
 }

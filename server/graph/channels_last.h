@@ -12,9 +12,8 @@ namespace gradwire {
 // A kernel that takes the place of another where the input that OpDef::packs names stays the same.
 struct ConstantForm {
   Kernel cpu;
-  // How many times the input's bytes it keeps, in a call of these specs; 0 where it does not
-  // compute it.
-  int64_t (*growth)(std::span<const TensorSpec> inputs, const Attributes& attributes);
+  // Bytes that it keeps of the input, in a call of these specs; 0 where it does not compute it.
+  int64_t (*kept_bytes)(std::span<const TensorSpec> inputs, const Attributes& attributes);
 };
 
 // An operator that has [N, C, spatial...] among its arrays, and how it is computed where they are

@@ -176,17 +176,17 @@ bool SuitsChannelsLast(std::span<const TensorSpec> inputs, std::span<const Tenso
   return SuitsDnnl(inputs[0].dtype, form_of(inputs[0], inputs[1], attributes));
 }
 
-int64_t ConvGrowth(std::span<const TensorSpec> inputs, const Attributes& attributes) {
+int64_t ConvKeptBytes(std::span<const TensorSpec> inputs, const Attributes& attributes) {
   const TensorSpec x = {inputs[0].dtype, WithChannelsFirst(inputs[0].dims)};
   const ConvForm form = FormOfConv(x, inputs[1], attributes);
-  return SuitsDnnl(x.dtype, form) ? WinogradGrowth(form) : 0;
+  return SuitsDnnl(x.dtype, form) ? WinogradBytes(form) : 0;
 }
 
 void ConvConstantCpu(KernelContext& context) {
   ConvByWinograd(context, FormOfCall<FormOfConv, false>(context, /*channels_last=*/true));
 }
 
-constexpr ConstantForm kConvConstant = {ConvConstantCpu, ConvGrowth};
+constexpr ConstantForm kConvConstant = {ConvConstantCpu, ConvKeptBytes};
 constexpr ChannelsLast kConv = {.cpu = ConvCpu<true>,
                                 .worthwhile = true,
                                 .suits = SuitsChannelsLast<FormOfConv>,

@@ -50,16 +50,18 @@ void TransformFilter(const float* w, float* to, int64_t apart) {
   }
 }
 
-// Of `filters` by `channels`: for each point strips (ops/product.h) of filters, one row a channel.
+// Of `filters` by `channels`, for tiles over `under` pixels: for each point strips (ops/product.h)
+// of filters, one row a channel.
 struct FilterLayout {
-  FilterLayout(const ConvForm& form, int64_t num_points)
-      : points(num_points),
+  FilterLayout(const ConvForm& form, int64_t under)
+      : points(under * under),
         filters(form.w[0]),
         channels(form.w[1]),
         width(StripWidth<float>()),
         strips((filters + width - 1) / width) {}
 
   onednn::Desc Description() const { return onednn::Plain(Dims{points, strips, channels, width}); }
+  int64_t bytes() const { return StripAt(points, 0) * int64_t{sizeof(float)}; }
   int64_t StripAt(int64_t point, int64_t strip) const {
     return (point * strips + strip) * channels * width;
   }
@@ -309,19 +311,20 @@ bool IsWorth(const ConvForm& form) {
 
 template <class Tile>
 void ConvBy(KernelContext& context, const ConvForm& form) {
-  const FilterLayout layout(form, int64_t{Tile::kUnder} * Tile::kUnder);
+  const FilterLayout layout(form, Tile::kUnder);
   const BufferPtr filter = FilterOf<Tile>(context, layout);
   Convolution<Tile>(context, form, layout, static_cast<const float*>(filter->data())).Run();
 }
 
 }  // namespace
 
-int64_t WinogradGrowth(const ConvForm& form) {
+int64_t WinogradBytes(const ConvForm& form) {
   if (form.window.kernel != Dims{kWinogradTaps, kWinogradTaps} || !form.IsDense() ||
       form.groups != 1 || form.w[0] % kLanes != 0 || form.w[1] % kLanes != 0) {
     return 0;
   }
-  return IsWorth<Tile4>(form) ? 4 : IsWorth<Tile2>(form) ? 2 : 0;
+  const int under = IsWorth<Tile4>(form) ? Tile4::kUnder : IsWorth<Tile2>(form) ? Tile2::kUnder : 0;
+  return FilterLayout(form, under).bytes();
 }
 
 void ConvByWinograd(KernelContext& context, const ConvForm& form) {

@@ -9,16 +9,17 @@
 
 namespace gradwire {
 
-// How many times the filter's bytes ConvByWinograd keeps. 0 for a form that it does not compute, or
+// Bytes of the transformed filter that ConvByWinograd keeps: 4 times the filter's or, for few
+// pixels, 16/9 times, in whole strips (ops/product.h). 0 for a form that it does not compute, or
 // not faster than a direct convolution: it takes one group, strides and dilations of 1, channels in
 // whole vectors, and enough of an image.
-int64_t WinogradGrowth(const ConvForm& form);
+int64_t WinogradBytes(const ConvForm& form);
 
 // The kernel of gradwire::Conv for float32 images with their channels last and weights that stay
 // the same, of which context.packed() keeps the transformed filter. Rounds about twice as coarsely
 // as a direct convolution, in units of the largest products of the 6 x 6 pixels around; infinities
 // and NaN reach up to 3 pixels farther than the filter does, and infinities become NaN.
-// REQUIRES: WinogradGrowth(form) > 0.
+// REQUIRES: WinogradBytes(form) > 0.
 void ConvByWinograd(KernelContext& context, const ConvForm& form);
 
 }  // namespace gradwire

@@ -156,6 +156,21 @@ TEST_F(WinogradTest, OtherConvolutionsAreDirect) {
   }
 }
 
+// Of filters that fill their strips; blocks of memory may be an eighth larger.
+TEST_F(WinogradTest, AFilterGrowsWithTheTile) {
+  for (const auto& [size, growth] : {std::pair{32, 36.0 / 9}, std::pair{13, 16.0 / 9}}) {
+    const Case c = {{1, 16, size, size}, {64, 16, 3, 3}, {1, 1, 1, 1}, false};
+    const Values inputs = InputsOf(c);
+    const int64_t before = bench_.used();
+    const Planned planned = PlanOf(c, inputs);
+    Result(planned);
+    const auto kept = static_cast<double>(bench_.used() - before);
+    const auto weights = static_cast<double>(inputs[1].tensor().bytes());
+    EXPECT_GE(kept, growth * weights) << size;
+    EXPECT_LE(kept, growth * weights * 1.125) << size;
+  }
+}
+
 TEST_F(WinogradTest, ChangingFiltersAreDirect) {
   const Case c = {{1, 16, 16, 16}, {16, 16, 3, 3}};
   const Values inputs = InputsOf(c);
