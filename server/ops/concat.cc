@@ -52,7 +52,7 @@ void ConcatKernel(KernelContext& k) {
 // Row by row of the output, where there are many: each page of it is written once, in order.
 void ConcatCpu(KernelContext& k) {
   constexpr int64_t kManyRows = 256;
-  constexpr int64_t kWorthACall = 64;  // bytes of an input's part of a row, on average
+  constexpr int64_t kWorthACall = 16;  // bytes of an input's part of a row, on average
   constexpr int64_t kGrainBytes = 1 << 16;
   const Tensor& y = k.output(0);
   const int axis = NormalizeAxis(k.attributes().Int("axis", 1), y.rank());
