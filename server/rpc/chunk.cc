@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <string>
 
-#include "core/copy.h"
 #include "core/error.h"
 
 namespace gradwire::rpc {
@@ -26,23 +25,22 @@ static_assert(int{v1::PutChunk::kDataFieldNumber} == int{v1::FetchChunk::kDataFi
   throw Error(reason::kInvalidArgument, fmt::format("malformed chunk: {}", what));
 }
 
-void CopyOut(google::protobuf::io::CodedInputStream& input, size_t size, Destination to) {
-  for (size_t left = size; left != 0;) {
-    const void* data = nullptr;
-    int available = 0;
-    if (!input.GetDirectBufferPointer(&data, &available)) Malformed("`data` is cut short");
-    const size_t taken = std::min(left, static_cast<size_t>(available));
-    CopyBytes(to.at, static_cast<const std::byte*>(data), taken, to.whole);
-    input.Skip(static_cast<int>(taken));
-    to.at += taken;
-    left -= taken;
-  }
-}
-
 }  // namespace
 
-void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
-                  const std::function<Destination(size_t size)>& destination) {
+bool ReadPieces(google::protobuf::io::CodedInputStream& input, size_t size, Pieces& pieces) {
+  while (size != 0) {
+    const void* data = nullptr;
+    int available = 0;
+    if (!input.GetDirectBufferPointer(&data, &available)) return false;
+    const size_t taken = std::min(size, static_cast<size_t>(available));
+    pieces.emplace_back(static_cast<const std::byte*>(data), taken);
+    if (!input.Skip(static_cast<int>(taken))) return false;
+    size -= taken;
+  }
+  return true;
+}
+
+Pieces ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header) {
   grpc::ProtoBufferReader reader(&message);
   google::protobuf::io::CodedInputStream input(&reader);
   uint32_t tag = 0;
@@ -63,11 +61,12 @@ void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
   }
   uint32_t size = 0;
   if (tag == kDataTag && !input.ReadVarint32(&size)) Malformed("`data` has no length");
-  if (size > message.Length()) Malformed("`data` is longer than its message");
-  CopyOut(input, size, destination(size));
+  Pieces data;
+  if (!ReadPieces(input, size, data)) Malformed("`data` is longer than its message");
   // ReadTag gives 0 at the end, and for a 0, which is no tag.
   const bool is_last = tag != kDataTag || (input.ReadTag() == 0 && input.ConsumedEntireMessage());
   if (!is_last) Malformed("`data` must be the last field");
+  return data;
 }
 
 grpc::Slice SliceOf(const Tensor& tensor, size_t offset, size_t bytes) {

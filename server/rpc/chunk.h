@@ -3,27 +3,24 @@
 #ifndef GRADWIRE_RPC_CHUNK_H_
 #define GRADWIRE_RPC_CHUNK_H_
 
+#include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
-#include <functional>
 
+#include "core/copy.h"
 #include "core/tensor.h"
 #include "gradwire/v1/gradwire.pb.h"
 
 namespace gradwire::rpc {
 
-// Where a payload goes, and the bytes of all that it is a part of.
-struct Destination {
-  std::byte* at = nullptr;
-  size_t whole = 0;
-};
+// Refers to the next `size` bytes of a stream that reads from memory. False: it has fewer.
+bool ReadPieces(google::protobuf::io::CodedInputStream& input, size_t size, Pieces& pieces);
 
-// Parses one PutChunk: everything before `data` into `header`, then asks `destination(size)` where
-// the payload goes and copies it there. A message without `data` asks for 0 bytes. Throws
-// INVALID_ARGUMENT for bytes that are no PutChunk, or with fields after `data`.
-void ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header,
-                  const std::function<Destination(size_t size)>& destination);
+// Parses one PutChunk: everything before `data` into `header`. Returns `data`, empty in a message
+// without, valid as long as the message. Throws INVALID_ARGUMENT for bytes that are no PutChunk, or
+// with fields after `data`.
+Pieces ReadPutChunk(grpc::ByteBuffer& message, v1::PutChunk& header);
 
 // A FetchChunk of a header without `data`, and bytes of a tensor as in SliceOf.
 grpc::ByteBuffer MakeFetchChunk(const v1::FetchChunk& header, const Tensor& tensor, size_t offset,

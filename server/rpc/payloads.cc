@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
-#include "core/copy.h"
 #include "rpc/array_fields.h"
 #include "rpc/bytes_hash.h"
 #include "rpc/chunk.h"
@@ -40,20 +39,6 @@ uint32_t TagOf(const FieldDescriptor& field) {
 }
 
 }  // namespace
-
-size_t BytesIn(const Pieces& pieces) {
-  size_t bytes = 0;
-  for (const auto& piece : pieces) bytes += piece.size();
-  return bytes;
-}
-
-void CopyPieces(const Pieces& pieces, std::byte* to) {
-  const size_t whole = BytesIn(pieces);
-  for (const auto& piece : pieces) {
-    CopyBytes(to, piece.data(), piece.size(), whole);
-    to += piece.size();
-  }
-}
 
 // Parses as Protocol Buffers do, where two parts of a message, one parsed behind the other, are the
 // same as both at once: what is between large arrays is left to them.
@@ -143,15 +128,7 @@ class Payloads::Reader {
   bool ReadPayload(v1::TensorProto& array, uint32_t size) {
     array.clear_raw_data();  // the last one counts
     Pieces pieces;
-    while (size != 0) {
-      const void* data = nullptr;
-      int available = 0;
-      if (!input_.GetDirectBufferPointer(&data, &available)) return false;
-      const uint32_t taken = std::min(size, static_cast<uint32_t>(available));
-      pieces.emplace_back(static_cast<const std::byte*>(data), taken);
-      if (!input_.Skip(static_cast<int>(taken))) return false;
-      size -= taken;
-    }
+    if (!ReadPieces(input_, size, pieces)) return false;
     payloads_.received_[&array] = std::move(pieces);
     return true;
   }

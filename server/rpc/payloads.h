@@ -9,20 +9,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "core/copy.h"
 #include "core/tensor.h"
 #include "gradwire/v1/onnx.pb.h"
 
 namespace gradwire::rpc {
-
-// Bytes in the pieces in which they came.
-using Pieces = std::vector<std::span<const std::byte>>;
-size_t BytesIn(const Pieces& pieces);
-// Into memory of as many bytes.
-void CopyPieces(const Pieces& pieces, std::byte* to);
 
 // Those of one request and its answer. Not thread-safe.
 class Payloads {

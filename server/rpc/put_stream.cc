@@ -35,24 +35,20 @@ class PutStreamCall final : public Upload<v1::PutResponse> {
  private:
   void Receive(grpc::ByteBuffer& message) override {
     v1::PutChunk header;
-    ReadPutChunk(message, header, [&](size_t size) { return Take(header, size); });
-  }
-
-  // Where the next `size` bytes go, after the header has been looked at.
-  Destination Take(const v1::PutChunk& header, size_t size) {
+    const Pieces data = ReadPutChunk(message, header);
     Join(header.session_id(), header.sequence());
     if (!header.name().empty()) Begin(header);
     if (tensors_.empty()) throw Error(reason::kInvalidArgument, "the first chunk has no name");
     Incoming& last = tensors_.back();
-    if (size > last.tensor.bytes() - last.received) {
-      throw Error(reason::kShapeMismatch,
-                  fmt::format("tensor '{}' takes {} bytes, {} came", last.name, last.tensor.bytes(),
-                              last.received + size))
+    const size_t size = BytesIn(data), whole = last.tensor.bytes();
+    if (size > whole - last.received) {
+      throw Error(reason::kShapeMismatch, fmt::format("tensor '{}' takes {} bytes, {} came",
+                                                      last.name, whole, last.received + size))
           .With("tensor", last.name);
     }
-    auto* to = last.tensor.mutable_data<std::byte>() + last.received;
+    auto* const to = last.tensor.mutable_data<std::byte>() + last.received;
     last.received += size;
-    return {to, last.tensor.bytes()};
+    CopyPieces(to, data, whole);
   }
 
   void Begin(const v1::PutChunk& header) {

@@ -10,6 +10,7 @@
 
 #include "backend/on_host.h"
 #include "core/bools.h"
+#include "core/copy.h"
 #include "core/error.h"
 #include "core/host_tensor.h"
 #include "core/strings.h"
@@ -137,7 +138,7 @@ Tensor Decode(const v1::TensorProto& proto, Stream& stream, const Payloads& payl
   if (spec.dtype == DType::kString) return DecodeStrings(proto, spec, From(stream));
   if (const Pieces* beside = payloads.Beside(proto)) {
     Tensor host = AllocateTensor(stream.host(), spec);
-    CopyPieces(*beside, host.mutable_data<std::byte>());
+    CopyPieces(host.mutable_data<std::byte>(), *beside);
     MakeBoolsValid(host);
     return FromHost(std::move(host), stream);
   }

@@ -12,6 +12,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/quota.h"
+#include "core/copy.h"
 #include "rpc/array_fields.h"
 #include "rpc/call_ids.h"
 #include "rpc/chunk.h"
@@ -59,11 +60,9 @@ void Chunk(std::string_view bytes) {
   std::vector<std::byte> payload;
   v1::PutChunk header;
   const grpc::Status status = Handle([&] {
-    rpc::ReadPutChunk(message, header, [&](size_t size) {
-      Expect(size <= bytes.size(), "more payload than the message has");
-      payload.resize(size);
-      return rpc::Destination{payload.data(), size};
-    });
+    const Pieces data = rpc::ReadPutChunk(message, header);
+    payload.resize(BytesIn(data));
+    CopyPieces(payload.data(), data);
   });
   if (!status.ok()) return;
   v1::PutChunk whole;
@@ -98,10 +97,10 @@ void Request(std::string_view bytes) {
   if (!is_one) return;
   const std::vector<v1::TensorProto*> arrays = rpc::ArraysIn(request);
   for (v1::TensorProto* array : arrays) {
-    const rpc::Pieces* pieces = payloads.Beside(*array);
+    const Pieces* pieces = payloads.Beside(*array);
     if (pieces == nullptr) continue;
-    std::string data(rpc::BytesIn(*pieces), 0);
-    rpc::CopyPieces(*pieces, reinterpret_cast<std::byte*>(data.data()));
+    std::string data(BytesIn(*pieces), 0);
+    CopyPieces(reinterpret_cast<std::byte*>(data.data()), *pieces);
     array->set_raw_data(std::move(data));
   }
   Expect(Canonical(request) == Canonical(whole), "another request");

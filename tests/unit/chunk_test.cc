@@ -31,18 +31,16 @@ v1::PutChunk Example() {
   return chunk;
 }
 
-TEST(Chunk, PayloadGoesToItsDestinationHoweverItIsSliced) {
+TEST(Chunk, PayloadIsFoundHoweverItIsSliced) {
   const std::string bytes = Example().SerializeAsString();
   for (size_t size = 1; size <= bytes.size(); ++size) {
     grpc::ByteBuffer message = Sliced(bytes, size);
-    std::string payload(12, '?');
     v1::PutChunk header;
-    ReadPutChunk(message, header, [&](size_t length) {
-      EXPECT_EQ(length, 12u);
-      EXPECT_EQ(header.name(), "x");
-      return Destination{reinterpret_cast<std::byte*>(payload.data()), length};
-    });
+    const Pieces data = ReadPutChunk(message, header);
+    std::string payload(BytesIn(data), '?');
+    CopyPieces(reinterpret_cast<std::byte*>(payload.data()), data);
     EXPECT_EQ(payload, "0123456789ab");
+    EXPECT_EQ(header.name(), "x");
     EXPECT_EQ(header.sequence(), 7u);
     EXPECT_EQ(header.spec().dims(0), 3);
     EXPECT_TRUE(header.data().empty());
@@ -51,12 +49,11 @@ TEST(Chunk, PayloadGoesToItsDestinationHoweverItIsSliced) {
 
 TEST(Chunk, RefusesWhatIsCutShortOrOutOfOrder) {
   const std::string bytes = Example().SerializeAsString();
-  std::vector<std::byte> sink(64);
   const auto read = [&](const std::string& raw) {
     return ErrorOf([&] {
       grpc::ByteBuffer message = Sliced(raw, 5);
       v1::PutChunk header;
-      ReadPutChunk(message, header, [&](size_t size) { return Destination{sink.data(), size}; });
+      ReadPutChunk(message, header);
     });
   };
   EXPECT_EQ(read(bytes), "no error");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace gradwire {
@@ -43,6 +44,23 @@ TEST(CopyBytes, CopiesWhatIsLarge) {
     std::vector<std::byte> target(bytes);
     CopyBytes(target.data(), source.data(), bytes, bytes);
     EXPECT_TRUE(target == source) << bytes;
+  }
+}
+
+// Where two threads part them, and where pieces end, are places of their own.
+TEST(CopyPieces, CopiesAllInOrder) {
+  for (const size_t whole : {size_t{0}, size_t{1000}, (size_t{9} << 20) + 77}) {
+    const std::vector<std::byte> source = Pattern(whole);
+    for (const size_t size : {whole / 100 + 1, whole / 3 + 1, whole + 1}) {
+      Pieces pieces = {{}};
+      for (size_t at = 0; at < whole; at += size) {
+        pieces.push_back(std::span(source).subspan(at, std::min(size, whole - at)));
+        pieces.emplace_back();
+      }
+      std::vector<std::byte> target(whole);
+      CopyPieces(target.data(), pieces);
+      EXPECT_TRUE(target == source) << whole << " in pieces of " << size;
+    }
   }
 }
 

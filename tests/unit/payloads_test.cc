@@ -13,6 +13,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/quota.h"
+#include "core/copy.h"
 #include "core/host_tensor.h"
 #include "gradwire/v1/gradwire.pb.h"
 #include "rpc/array_fields.h"
@@ -83,7 +84,7 @@ std::string Whole(v1::RunRequest request, const Payloads& payloads, const v1::Ru
     if (const Pieces* pieces = payloads.Beside(*from[i])) {
       std::string& bytes = *arrays[i]->mutable_raw_data();
       bytes.resize(BytesIn(*pieces));
-      CopyPieces(*pieces, reinterpret_cast<std::byte*>(bytes.data()));
+      CopyPieces(reinterpret_cast<std::byte*>(bytes.data()), *pieces);
     }
   }
   return request.SerializeAsString();

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <dnnl.hpp>
 #include <fstream>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -98,6 +99,11 @@ class SharedBuffer : public Buffer {
   const size_t block_size_;
 };
 
+void CopyBlock(void* to, const void* from, size_t bytes) {
+  const std::span block(static_cast<const std::byte*>(from), bytes);
+  CopyPieces(static_cast<std::byte*>(to), {block});
+}
+
 class CpuStream : public Stream, public Shareable {
  public:
   CpuStream(std::shared_ptr<CachingAllocator> allocator, std::shared_ptr<Quota> quota)
@@ -122,12 +128,10 @@ class CpuStream : public Stream, public Shareable {
     return std::make_shared<CpuBuffer>(allocator_, quota_, block, bytes, block_size);
   }
   void Upload(const void* host, Buffer& to, size_t bytes) override {
-    CopyBytes(static_cast<std::byte*>(to.data()), static_cast<const std::byte*>(host), bytes,
-              bytes);
+    CopyBlock(to.data(), host, bytes);
   }
   void Download(const Buffer& from, void* host, size_t bytes) override {
-    CopyBytes(static_cast<std::byte*>(host), static_cast<const std::byte*>(from.data()), bytes,
-              bytes);
+    CopyBlock(host, from.data(), bytes);
   }
   void Zero(void* to, size_t bytes) override {
     if (bytes != 0) std::memset(to, 0, bytes);
