@@ -49,7 +49,7 @@ def command_of(part: str, preset: str, xml: pathlib.Path, targets: str = "all") 
         "onnx": [
             *pytest,
             "-rP",
-            *(f"tests/conformance/{name}_test.py" for name in ("onnx_backend", "support", "precision")),
+            *(f"tests/conformance/{name}_test.py" for name in ("onnx_backend", "repeated_models", "support", "precision")),
         ],
         "random": [*pytest, "tests/conformance/random_ops_test.py"],
         "clients": [*pytest, "tests/clients"],
