@@ -127,8 +127,8 @@ struct Shape {
   int64_t rows;
   int64_t columns;
   TileFunction<T> run;
-  int most_rows;                // of what follows, as a power of two: what has registers
-  RowsFunction<T> run_rows[4];  // of 1, 2, 4 and 8 rows
+  int64_t most_rows;            // that have registers below
+  RowsFunction<T> run_rows[8];  // of 1 row, 2 rows, ...
 
   static const Shape& Best() {
     static const Shape shape =
@@ -136,13 +136,14 @@ struct Shape {
             ? Shape{Tile<T, 64>::kRows,
                     Tile<T, 64>::kColumns,
                     RunTile512<T>,
-                    3,
-                    {RunRows512<T, 1>, RunRows512<T, 2>, RunRows512<T, 4>, RunRows512<T, 8>}}
+                    8,
+                    {RunRows512<T, 1>, RunRows512<T, 2>, RunRows512<T, 3>, RunRows512<T, 4>,
+                     RunRows512<T, 5>, RunRows512<T, 6>, RunRows512<T, 7>, RunRows512<T, 8>}}
             : Shape{Tile<T, 32>::kRows,
                     Tile<T, 32>::kColumns,
                     RunTile256<T>,
-                    2,
-                    {RunRows256<T, 1>, RunRows256<T, 2>, RunRows256<T, 4>, RunRows256<T, 8>}};
+                    4,
+                    {RunRows256<T, 1>, RunRows256<T, 2>, RunRows256<T, 3>, RunRows256<T, 4>}};
     return shape;
   }
 };
@@ -261,16 +262,18 @@ void MultiplyStrip(int64_t k, const T* a, int64_t a_row, int64_t m, const T* str
   const Shape<T>& shape = Shape<T>::Best();
   alignas(64) T tile[8 * 128 / sizeof(T)];
   const bool whole = columns == shape.columns;
-  int power = shape.most_rows;
-  for (int64_t i = 0; i < m; i += int64_t{1} << power) {
-    while ((int64_t{1} << power) > m - i) --power;
-    T* const to = c + i * c_row;
+  for (int64_t groups = (m + shape.most_rows - 1) / shape.most_rows; groups > 0; --groups) {
+    const int64_t rows = (m + groups - 1) / groups;
+    const RowsFunction<T> run = shape.run_rows[rows - 1];
     if (whole) {
-      shape.run_rows[power](k, a + i * a_row, a_row, strip, to, c_row, add);
+      run(k, a, a_row, strip, c, c_row, add);
     } else {
-      shape.run_rows[power](k, a + i * a_row, a_row, strip, tile, shape.columns, false);
-      Deliver(tile, shape.columns, int64_t{1} << power, columns, to, c_row, add);
+      run(k, a, a_row, strip, tile, shape.columns, false);
+      Deliver(tile, shape.columns, rows, columns, c, c_row, add);
     }
+    m -= rows;
+    a += rows * a_row;
+    c += rows * c_row;
   }
 }
 

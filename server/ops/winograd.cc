@@ -21,7 +21,7 @@ constexpr int kTaps = kWinogradTaps * kWinogradTaps;
 constexpr int kLanes = 16;
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
 
-// Tiles that are multiplied together: what is made of them stays in the caches.
+// About so many tiles are multiplied together: what is made of them stays in the caches.
 constexpr int64_t kBlock = 24;
 // Multiplications that are worth a thread's wake-up.
 constexpr int64_t kGrain = 1 << 16;
@@ -126,9 +126,12 @@ class Convolution {
     const int64_t work = tiles_ * kPoints * layout.filters * layout.channels;
     const int64_t threads = std::clamp<int64_t>(work / kGrain, 1, Threads());
     tile_parts_ = std::clamp<int64_t>(tiles_ / kBlock, 1, threads);
+    const int64_t most_tiles = (tiles_ + tile_parts_ - 1) / tile_parts_;
+    blocks_ = std::max<int64_t>(1, (most_tiles + kBlock / 2) / kBlock);
+    most_together_ = (most_tiles + blocks_ - 1) / blocks_;
     strip_parts_ = std::clamp<int64_t>(threads / tile_parts_, 1, layout.strips);
     const int64_t most_strips = (layout.strips + strip_parts_ - 1) / strip_parts_;
-    per_part_ = kPoints * kBlock * (layout.channels + most_strips * layout.width);
+    per_part_ = kPoints * most_together_ * (layout.channels + most_strips * layout.width);
     const int64_t zeros = std::max(layout.channels, layout.filters);
     scratch_ = context.Scratch(static_cast<size_t>(zeros + tile_parts_ * strip_parts_ * per_part_) *
                                sizeof(float));
@@ -156,8 +159,8 @@ class Convolution {
   struct Piece {
     int64_t tile, tiles;
     int64_t strip, strips;
-    float* pixels;    // [kPoints, kBlock, channels of x]
-    float* products;  // [kPoints, kBlock, channels of the strips]
+    float* pixels;    // [kPoints, most_together_, channels of x]
+    float* products;  // [kPoints, most_together_, channels of the strips]
   };
 
   [[gnu::always_inline]] void RunPart(int64_t tile_part, int64_t strip_part, int64_t at) const {
@@ -167,8 +170,8 @@ class Convolution {
     piece.strip = layout_.strips * strip_part / strip_parts_;
     piece.strips = layout_.strips * (strip_part + 1) / strip_parts_ - piece.strip;
     piece.pixels = parts_ + at;
-    piece.products = piece.pixels + kPoints * kBlock * layout_.channels;
-    for (int64_t blocks = (end - piece.tile + kBlock - 1) / kBlock; blocks > 0; --blocks) {
+    piece.products = piece.pixels + kPoints * most_together_ * layout_.channels;
+    for (int64_t blocks = blocks_; blocks > 0; --blocks) {
       piece.tiles = (end - piece.tile) / blocks;
       TransformInputs(piece);
       Multiply(piece);
@@ -204,7 +207,7 @@ class Convolution {
       PixelsUnder(piece.tile + i, pixels);
       for (int64_t c = 0; c < layout_.channels; c += kLanes) {
         float* const to = piece.pixels + i * layout_.channels + c;
-        TransformUnder(pixels, c, to, kBlock * layout_.channels);
+        TransformUnder(pixels, c, to, most_together_ * layout_.channels);
       }
     }
   }
@@ -237,8 +240,8 @@ class Convolution {
   void Multiply(const Piece& piece) const {
     const int64_t row = RowOf(piece);
     for (int64_t point = 0; point < kPoints; ++point) {
-      const float* const pixels = piece.pixels + point * kBlock * layout_.channels;
-      float* const products = piece.products + point * kBlock * row;
+      const float* const pixels = piece.pixels + point * most_together_ * layout_.channels;
+      float* const products = piece.products + point * most_together_ * row;
       for (int64_t i = 0; i < piece.strips; ++i) {
         MultiplyByStrip(pixels, layout_.channels, piece.tiles,
                         filter_ + layout_.StripAt(point, piece.strip + i), layout_.channels,
@@ -254,7 +257,7 @@ class Convolution {
     for (int64_t i = 0; i < piece.tiles; ++i) {
       const Place place = PlaceOf(piece.tile + i);
       for (int64_t c = 0; c < count; c += kLanes) {
-        TransformTile(piece.products + i * row + c, kBlock * row, place, first + c);
+        TransformTile(piece.products + i * row + c, most_together_ * row, place, first + c);
       }
     }
   }
@@ -293,6 +296,7 @@ class Convolution {
   float* const y_;
   const int64_t across_, down_, tiles_;  // tiles in a row of an image, in a column, in all
   int64_t tile_parts_, strip_parts_;     // how the work is divided
+  int64_t blocks_, most_together_;       // of a part's tiles; tiles in one
   int64_t per_part_;                     // elements that a part works in
   BufferPtr scratch_;
   const float* zeros_;
