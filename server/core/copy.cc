@@ -39,14 +39,10 @@ void CopyPast(std::byte* to, const std::byte* from, size_t bytes) {
 void CopyPast(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
 #endif
 
-// Those bytes of all pieces that are in [begin, end) of them, to the same place in `to`.
-void CopyRange(std::byte* to, const Pieces& pieces, size_t begin, size_t end, size_t whole) {
-  size_t at = 0;
+void CopyInOrder(std::byte* to, const Pieces& pieces, size_t whole) {
   for (const auto& piece : pieces) {
-    const size_t from = std::clamp(begin, at, at + piece.size());
-    const size_t until = std::clamp(end, at, at + piece.size());
-    CopyBytes(to + from, piece.data() + (from - at), until - from, whole);
-    at += piece.size();
+    CopyBytes(to, piece.data(), piece.size(), whole);
+    to += piece.size();
   }
 }
 
@@ -70,15 +66,28 @@ size_t BytesIn(const Pieces& pieces) {
   return bytes;
 }
 
+Pieces Part(const Pieces& pieces, size_t begin, size_t end) {
+  Pieces part;
+  size_t at = 0;
+  for (const auto& piece : pieces) {
+    const size_t from = std::clamp(begin, at, at + piece.size());
+    const size_t until = std::clamp(end, at, at + piece.size());
+    if (from != until) part.push_back(piece.subspan(from - at, until - from));
+    at += piece.size();
+  }
+  return part;
+}
+
 // One core writes past the caches with half of what memory takes. To wake another takes as long as
 // to copy a megabyte.
 void CopyPieces(std::byte* to, const Pieces& pieces, size_t whole) {
   constexpr size_t kForTwo = size_t{4} << 20;
   const size_t bytes = BytesIn(pieces);
-  const size_t middle = bytes < kForTwo ? bytes : bytes / 2;
-  Aside aside;
-  if (middle != bytes) aside.Start([&] { CopyRange(to, pieces, middle, bytes, whole); });
-  CopyRange(to, pieces, 0, middle, whole);
+  if (bytes < kForTwo) return CopyInOrder(to, pieces, whole);
+  const size_t middle = bytes / 2;
+  Aside second;
+  second.Start([&] { CopyInOrder(to + middle, Part(pieces, middle, bytes), whole); });
+  CopyInOrder(to, Part(pieces, 0, middle), whole);
 }
 
 }  // namespace gradwire

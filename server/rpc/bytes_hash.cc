@@ -4,13 +4,32 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-namespace gradwire::rpc {
+#include <array>
 
-uint64_t HashBytes(std::span<const std::span<const std::byte>> pieces) {
+#include "core/aside.h"
+
+namespace gradwire::rpc {
+namespace {
+
+uint64_t Xxh3(const Pieces& pieces) {
   XXH3_state_t state;
   XXH3_64bits_reset(&state);
   for (const auto& piece : pieces) XXH3_64bits_update(&state, piece.data(), piece.size());
   return XXH3_64bits_digest(&state);
+}
+
+}  // namespace
+
+uint64_t HashBytes(const Pieces& pieces) {
+  constexpr size_t kForTwo = size_t{4} << 20;  // as to copy
+  const size_t bytes = BytesIn(pieces);
+  if (bytes < kForTwo) return Xxh3(pieces);
+  std::array<uint64_t, 2> halves;
+  Aside second;
+  second.Start([&] { halves[1] = Xxh3(Part(pieces, bytes / 2, bytes)); });
+  halves[0] = Xxh3(Part(pieces, 0, bytes / 2));
+  second.Wait();
+  return XXH3_64bits(halves.data(), sizeof(halves));
 }
 
 }  // namespace gradwire::rpc

@@ -2,14 +2,15 @@
 #ifndef GRADWIRE_RPC_BYTES_HASH_H_
 #define GRADWIRE_RPC_BYTES_HASH_H_
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "core/copy.h"
 
 namespace gradwire::rpc {
 
-// XXH3 of bytes that came in pieces: the same however they were cut, in every process.
-uint64_t HashBytes(std::span<const std::span<const std::byte>> pieces);
+// XXH3 of bytes that came in pieces, and of many bytes that of both halves' hashes: the same
+// however they were cut, in every process.
+uint64_t HashBytes(const Pieces& pieces);
 
 }  // namespace gradwire::rpc
 

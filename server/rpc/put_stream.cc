@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <span>
 #include <utility>
 #include <vector>
@@ -92,9 +91,10 @@ class PutStreamCall final : public Upload<v1::PutResponse> {
   uint64_t Hash() const override {
     uint64_t hash = absl::HashOf(std::string("PutStream"));
     for (const Incoming& incoming : tensors_) {
-      const std::span bytes(incoming.tensor.data<std::byte>(), incoming.tensor.bytes());
+      const std::span<const std::byte> bytes(incoming.tensor.data<std::byte>(),
+                                             incoming.tensor.bytes());
       hash = absl::HashOf(hash, incoming.name, ToString(incoming.tensor.spec()),
-                          incoming.requires_grad, HashBytes(std::array{bytes}));
+                          incoming.requires_grad, HashBytes({bytes}));
     }
     return hash;
   }
