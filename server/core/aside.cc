@@ -12,10 +12,11 @@ namespace {
 
 class Worker {
  public:
-  // Never ends: work may be started as long as there is any thread.
-  static Worker& Instance() {
-    static auto* const worker = new Worker;
-    return *worker;
+  // Never ends: work may be started as long as there is any thread. Null where the process has one
+  // CPU.
+  static Worker* Instance() {
+    static auto* const worker = AvailableCpus() > 1 ? new Worker : nullptr;
+    return worker;
   }
 
   // False, and `work` is untouched, where it has other work.
@@ -61,10 +62,12 @@ class Worker {
 }  // namespace
 
 void Aside::Start(absl::AnyInvocable<void()> work) {
-  static const bool has_other_cpu = AvailableCpus() > 1;
-  if (!has_other_cpu || !Worker::Instance().Take(this, work)) work();
+  Worker* const worker = Worker::Instance();
+  if (worker == nullptr || !worker->Take(this, work)) work();
 }
 
-void Aside::Wait() { Worker::Instance().WaitFor(this); }
+void Aside::Wait() {
+  if (Worker* const worker = Worker::Instance()) worker->WaitFor(this);
+}
 
 }  // namespace gradwire

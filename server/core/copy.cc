@@ -39,7 +39,7 @@ void CopyPast(std::byte* to, const std::byte* from, size_t bytes) {
 void CopyPast(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
 #endif
 
-void CopyInOrder(std::byte* to, const Pieces& pieces, size_t whole) {
+void CopyInOrder(std::byte* to, PiecesView pieces, size_t whole) {
   for (const auto& piece : pieces) {
     CopyBytes(to, piece.data(), piece.size(), whole);
     to += piece.size();
@@ -60,13 +60,13 @@ void CopyBytes(std::byte* to, const std::byte* from, size_t bytes, size_t whole)
   }
 }
 
-size_t BytesIn(const Pieces& pieces) {
+size_t BytesIn(PiecesView pieces) {
   size_t bytes = 0;
   for (const auto& piece : pieces) bytes += piece.size();
   return bytes;
 }
 
-Pieces Part(const Pieces& pieces, size_t begin, size_t end) {
+Pieces Part(PiecesView pieces, size_t begin, size_t end) {
   Pieces part;
   size_t at = 0;
   for (const auto& piece : pieces) {
@@ -78,16 +78,16 @@ Pieces Part(const Pieces& pieces, size_t begin, size_t end) {
   return part;
 }
 
-// One core writes past the caches with half of what memory takes. To wake another takes as long as
-// to copy a megabyte.
-void CopyPieces(std::byte* to, const Pieces& pieces, size_t whole) {
-  constexpr size_t kForTwo = size_t{4} << 20;
+// One core writes past the caches with half of what memory takes.
+void CopyPieces(std::byte* to, PiecesView pieces, size_t whole) {
   const size_t bytes = BytesIn(pieces);
-  if (bytes < kForTwo) return CopyInOrder(to, pieces, whole);
+  if (bytes < kBytesForTwo) return CopyInOrder(to, pieces, whole);
   const size_t middle = bytes / 2;
+  const Pieces front = Part(pieces, 0, middle);
+  const Pieces back = Part(pieces, middle, bytes);
   Aside second;
-  second.Start([&] { CopyInOrder(to + middle, Part(pieces, middle, bytes), whole); });
-  CopyInOrder(to, Part(pieces, 0, middle), whole);
+  second.Start([&] { CopyInOrder(to + middle, back, whole); });
+  CopyInOrder(to, front, whole);
 }
 
 }  // namespace gradwire

@@ -14,13 +14,14 @@ void CopyBytes(std::byte* to, const std::byte* from, size_t bytes, size_t whole)
 
 // Bytes that follow each other, in the pieces in which they came.
 using Pieces = std::vector<std::span<const std::byte>>;
-size_t BytesIn(const Pieces& pieces);
+using PiecesView = std::span<const std::span<const std::byte>>;
+size_t BytesIn(PiecesView pieces);
 // Those bytes of all that are in [begin, end).
-Pieces Part(const Pieces& pieces, size_t begin, size_t end);
+Pieces Part(PiecesView pieces, size_t begin, size_t end);
 
 // As CopyBytes, of pieces; many bytes with the help of another thread.
-void CopyPieces(std::byte* to, const Pieces& pieces, size_t whole);
-inline void CopyPieces(std::byte* to, const Pieces& pieces) {
+void CopyPieces(std::byte* to, PiecesView pieces, size_t whole);
+inline void CopyPieces(std::byte* to, PiecesView pieces) {
   CopyPieces(to, pieces, BytesIn(pieces));
 }
 

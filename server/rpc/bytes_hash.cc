@@ -11,7 +11,7 @@
 namespace gradwire::rpc {
 namespace {
 
-uint64_t Xxh3(const Pieces& pieces) {
+uint64_t Xxh3(PiecesView pieces) {
   XXH3_state_t state;
   XXH3_64bits_reset(&state);
   for (const auto& piece : pieces) XXH3_64bits_update(&state, piece.data(), piece.size());
@@ -20,14 +20,15 @@ uint64_t Xxh3(const Pieces& pieces) {
 
 }  // namespace
 
-uint64_t HashBytes(const Pieces& pieces) {
-  constexpr size_t kForTwo = size_t{4} << 20;  // as to copy
+uint64_t HashBytes(PiecesView pieces) {
   const size_t bytes = BytesIn(pieces);
-  if (bytes < kForTwo) return Xxh3(pieces);
+  if (bytes < kBytesForTwo) return Xxh3(pieces);
+  const Pieces front = Part(pieces, 0, bytes / 2);
+  const Pieces back = Part(pieces, bytes / 2, bytes);
   std::array<uint64_t, 2> halves;
   Aside second;
-  second.Start([&] { halves[1] = Xxh3(Part(pieces, bytes / 2, bytes)); });
-  halves[0] = Xxh3(Part(pieces, 0, bytes / 2));
+  second.Start([&] { halves[1] = Xxh3(back); });
+  halves[0] = Xxh3(front);
   second.Wait();
   return XXH3_64bits(halves.data(), sizeof(halves));
 }

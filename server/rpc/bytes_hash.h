@@ -10,7 +10,7 @@ namespace gradwire::rpc {
 
 // XXH3 of bytes that came in pieces, and of many bytes that of both halves' hashes: the same
 // however they were cut, in every process.
-uint64_t HashBytes(const Pieces& pieces);
+uint64_t HashBytes(PiecesView pieces);
 
 }  // namespace gradwire::rpc
 

@@ -94,7 +94,7 @@ class PutStreamCall final : public Upload<v1::PutResponse> {
       const std::span<const std::byte> bytes(incoming.tensor.data<std::byte>(),
                                              incoming.tensor.bytes());
       hash = absl::HashOf(hash, incoming.name, ToString(incoming.tensor.spec()),
-                          incoming.requires_grad, HashBytes({bytes}));
+                          incoming.requires_grad, HashBytes({&bytes, 1}));
     }
     return hash;
   }

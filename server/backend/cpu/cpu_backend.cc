@@ -100,8 +100,8 @@ class SharedBuffer : public Buffer {
 };
 
 void CopyBlock(void* to, const void* from, size_t bytes) {
-  const std::span block(static_cast<const std::byte*>(from), bytes);
-  CopyPieces(static_cast<std::byte*>(to), {block});
+  const std::span<const std::byte> block(static_cast<const std::byte*>(from), bytes);
+  CopyPieces(static_cast<std::byte*>(to), {&block, 1});
 }
 
 class CpuStream : public Stream, public Shareable {
