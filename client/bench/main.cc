@@ -213,7 +213,8 @@ std::string Explain(const client::Error& error) {
 std::vector<char*> ParseFlags(int argc, char** argv) {
   static int status = kUsage;
   for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]).find("-help") < 2) status = 0;
+    const std::string_view flag = argv[i];
+    if (flag.find("-help") < 2 || flag.find("-version") < 2) status = 0;
   }
   static bool parsing = true;
   std::atexit([] {
@@ -233,6 +234,7 @@ int Main(int argc, char** argv) {
   usage.contains_help_flags = [](absl::string_view file) {
     return absl::EndsWith(file, "bench/main.cc");
   };
+  usage.version_string = [] { return "gradwire-bench " GRADWIRE_VERSION "\n"; };
   absl::SetFlagsUsageConfig(usage);
   const std::vector<char*> rest = ParseFlags(argc, argv);
   if (const std::string complaint =

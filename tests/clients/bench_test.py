@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -55,6 +56,11 @@ class Bench:
 @pytest.fixture
 def bench(build: Path, server: Server, tmp_path: Path) -> Bench:
     return Bench(build / "gradwire-bench", server, tmp_path)
+
+
+def test_it_says_its_version(bench: Bench) -> None:
+    ended = subprocess.run([bench.binary, "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"gradwire-bench \d+\.\d+\.\d+\n", ended.stdout)
 
 
 def test_users_are_simulated_and_their_answers_verified(bench: Bench, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
+from conftest import server_binary
 from onnx import TensorProto, helper, numpy_helper
 
 import gradwire
@@ -185,6 +187,11 @@ def test_some_tensors_are_saved(session: Session, tmp_path: Path) -> None:
     session.put({"a": np.zeros(2, np.float32), "b": np.ones(2, np.float32)})
     session.save(tmp_path, ["b"])
     assert list(safetensors.numpy.load_file(tmp_path / "tensors.safetensors")) == ["b"]
+
+
+def test_the_server_says_its_version_without_listening(client: Client) -> None:
+    ended = subprocess.run([server_binary(), "--version"], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"gradwire-server {client.server_info().version}\n"
 
 
 def test_the_server_describes_itself(client: Client) -> None:
