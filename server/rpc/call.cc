@@ -8,9 +8,9 @@ namespace {
 
 using grpc::internal::RpcMethod;
 
-// Calls of a method that wait at a queue: as many may come at once without gRPC having to keep
-// them.
-constexpr int kWaiting = 16;
+// Calls of a method that wait at a queue; gRPC keeps what comes beyond them. Few: a gRPC that checks
+// itself, as Debian's does, looks through all that wait at a queue for each event.
+constexpr int kWaiting = 2;
 
 RpcMethod::RpcType TypeOf(bool client_streams, bool server_streams) {
   if (client_streams) {
