@@ -8,8 +8,8 @@ namespace {
 
 using grpc::internal::RpcMethod;
 
-// Calls of a method that wait at a queue; gRPC keeps what comes beyond them. Few: a gRPC that checks
-// itself, as Debian's does, looks through all that wait at a queue for each event.
+// Calls of a method that wait at a queue; gRPC keeps what comes beyond them. Few: a gRPC that
+// checks itself, as Debian's does, looks through all that wait at a queue for each event.
 constexpr int kWaiting = 2;
 
 RpcMethod::RpcType TypeOf(bool client_streams, bool server_streams) {
