@@ -1,5 +1,5 @@
-"""Inference on a gradwire server over loopback, input sent and output fetched, against ONNX Runtime: in process, and
-behind a plain Python gRPC server."""
+"""Inference on a gradwire server over loopback, called from Python and from C++, input sent and output fetched, against ONNX
+Runtime: in process, and behind a plain Python gRPC server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,17 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from gradwire import Client
-from measure import Row, alternate, floor_of
+import gradwire
+from gradwire import Client, commands
+from measure import REST_S, Metric, Row, Timer, alternate, alternate_timers, floor_of, row_of, seconds
 from ort_server import METHOD, OPTIONS, inference
 from report import Result
 from setting import Setting
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "conformance"))
 import models
+
+Array = np.ndarray[Any, Any]
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 MODELS = ("resnet50", "squeezenet", "densenet121", "vgg19", "shufflenet", "bert")
@@ -108,7 +113,30 @@ def served(path: Path, out: str, threads: int, feeds: dict[str, Any]) -> Iterato
         process.wait()
 
 
-def compare(client: Client, name: str, batch: int, pairs: int) -> list[Row]:
+@contextmanager
+def called_from_cpp(setting: Setting, target: str, model: Path, request: Any) -> Iterator[tuple[Array, Timer]]:
+    """What infer_client.cc fetched first, and how long its calls take."""
+    path = model.parent / "request"
+    path.write_bytes(request.SerializeToString())
+    command = [str(setting.build / "gradwire-infer-client"), target, str(model), str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    asking, answers = process.stdin, process.stdout
+
+    def time_of(calls: int) -> float:
+        time.sleep(REST_S)
+        print(calls, file=asking, flush=True)
+        return float(answers.readline())
+
+    try:
+        yield np.frombuffer(bytes.fromhex(answers.readline()), np.float32), time_of
+    finally:
+        asking.close()
+        process.wait()
+        answers.close()
+
+
+def compare(setting: Setting, client: Client, target: str, name: str, batch: int) -> list[Row]:
     model, feeds, out = made(name, batch)
     threads = len(os.sched_getaffinity(0))
     packed = model.SerializeToString()
@@ -125,14 +153,23 @@ def compare(client: Client, name: str, batch: int, pairs: int) -> list[Row]:
             return peer.run([out], feeds)[0]
 
         case, floor = f"{name}, batch {batch}", model_floor(model, feeds, out)
-        np.testing.assert_allclose(ours(), in_process(), rtol=1e-3, atol=1e-3 if name == "bert" else 1e-5)
+        tolerance = {"rtol": 1e-3, "atol": 1e-3 if name == "bert" else 1e-5}
+        expected, pairs = in_process(), setting.pairs
+        np.testing.assert_allclose(ours(), expected, **tolerance)
         rows = [alternate(f"{case}, against ONNX Runtime", ours, in_process, pairs=pairs, limit=1.05, floor=floor)]
+        request = commands.forward(program="model", feeds=feeds, fetch=[out], no_grad=True)
+        with called_from_cpp(setting, target, path, request) as (found, time_of):
+            np.testing.assert_allclose(found.reshape(expected.shape), expected, **tolerance)
+            times = alternate_timers(time_of, partial(seconds, in_process), pairs=pairs)
+            named = f"{case}, called from C++, against ONNX Runtime"
+            rows.append(row_of(named, "seconds", times, Metric(1.05), floor))
         with served(path, out, threads, feeds) as remote:
-            np.testing.assert_allclose(ours(), remote(), rtol=1e-3, atol=1e-3 if name == "bert" else 1e-5)
+            np.testing.assert_allclose(remote(), expected, **tolerance)
             rows.append(alternate(f"{case}, against ONNX Runtime behind gRPC", ours, remote, pairs=pairs, floor=floor))
         return rows
 
 
 def run(setting: Setting) -> Result:
-    with setting.client() as client:
-        return Result([row for name in MODELS for batch in BATCHES for row in compare(client, name, batch, setting.pairs)])
+    with setting.server() as server, gradwire.connect(server.target) as client:
+        cases = [(name, batch) for name in MODELS for batch in BATCHES]
+        return Result([row for case in cases for row in compare(setting, client, server.target, *case)])

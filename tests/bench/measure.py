@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 
 @dataclass
@@ -73,6 +74,10 @@ def seconds(call: Callable[[], object], repeat: int = 1) -> float:
     return (time.perf_counter() - started) / repeat
 
 
+# How long one of so many calls takes, after a rest and a first call: `seconds` of one.
+Timer = Callable[[int], float]
+
+
 def alternate(
     case: str,
     ours: Callable[[], object],
@@ -85,18 +90,24 @@ def alternate(
     floor: str = "",
 ) -> Row:
     """Times both sides in turn: at least `pairs` times each, a short call several times at once."""
-    for call in (ours, peer):
-        for _ in range(3):
-            call()
-    repeat = max(1, int(0.005 / max(1e-9, min(seconds(ours), seconds(peer)))))
+    timers = partial(seconds, ours), partial(seconds, peer)
+    times = alternate_timers(*timers, pairs=pairs, budget_s=budget_s)
+    return row_of(case, metric, times, Metric(limit), floor)
+
+
+def alternate_timers(ours: Timer, peer: Timer, *, pairs: int = 20, budget_s: float = 20.0) -> list[tuple[float, float]]:
+    """The seconds of both sides, in turn, as `alternate` takes them."""
+    for time_of in (ours, peer):
+        time_of(2)
+    repeat = max(1, int(0.005 / max(1e-9, min(ours(1), peer(1)))))
     gc.collect()
     gc.disable()
     times: list[tuple[float, float]] = []
     until = time.monotonic() + budget_s
     while len(times) < pairs or (time.monotonic() < until and len(times) < 10 * pairs):
-        times.append((seconds(ours, repeat), seconds(peer, repeat)))
+        times.append((ours(repeat), peer(repeat)))
     gc.enable()
-    return row_of(case, metric, times, Metric(limit), floor)
+    return times
 
 
 def sampled(
