@@ -123,13 +123,19 @@ def called_from_cpp(setting: Setting, target: str, model: Path, request: Any) ->
     assert process.stdin is not None and process.stdout is not None
     asking, answers = process.stdin, process.stdout
 
+    def answer() -> str:
+        line = answers.readline()
+        if not line:
+            raise RuntimeError(f"{command[0]} ended with status {process.wait()}")
+        return line
+
     def time_of(calls: int) -> float:
         time.sleep(REST_S)
         print(calls, file=asking, flush=True)
-        return float(answers.readline())
+        return float(answer())
 
     try:
-        yield np.frombuffer(bytes.fromhex(answers.readline()), np.float32), time_of
+        yield np.frombuffer(bytes.fromhex(answer()), np.float32), time_of
     finally:
         asking.close()
         process.wait()

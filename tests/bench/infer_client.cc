@@ -31,6 +31,7 @@ std::string ReadFile(const char* path) {
 
 void Serve(gw::Session& session, const gradwire::v1::ForwardRequest& request) {
   const gradwire::v1::ForwardResponse answer = session.Forward(request);
+  if (answer.fetched_size() == 0) throw std::runtime_error("the request fetches no array");
   std::cout << absl::BytesToHexString(answer.fetched(0).raw_data()) << std::endl;
   for (int64_t calls = 0; std::cin >> calls;) {
     session.Forward(request);
