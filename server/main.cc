@@ -92,6 +92,8 @@ ABSL_FLAG(bool, record_plans, true,
           "Launch a GPU's work as a whole (CUDA graphs) when a command comes again.");
 ABSL_FLAG(bool, absorb_constants, true,
           "Let convolutions scale and shift by constants when a command comes again.");
+ABSL_FLAG(bool, split_batches, true,
+          "Let each thread compute images of its own when a command comes again.");
 ABSL_FLAG(bool, plan_memory, true,
           "Put the arrays of a command that comes again into one block, at places planned ahead.");
 ABSL_FLAG(absl::Duration, default_lease, absl::Minutes(10),
@@ -148,6 +150,7 @@ SessionLimits Limits() {
                   .winograd = absl::GetFlag(FLAGS_winograd),
                   .record = absl::GetFlag(FLAGS_record_plans),
                   .absorb = absl::GetFlag(FLAGS_absorb_constants),
+                  .by_sample = absl::GetFlag(FLAGS_split_batches),
                   .memory = absl::GetFlag(FLAGS_plan_memory)};
   limits.max_bytes = absl::GetFlag(FLAGS_max_bytes);
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);

@@ -25,6 +25,18 @@ void RequireEnvironment(char** argv);
 inline void SetThreads(int threads) { omp_set_num_threads(threads); }
 inline int Threads() { return omp_get_max_threads(); }
 
+// Lets the calling thread's loops use so many threads for a while; in a thread of a loop, its own.
+class ThreadsScope {
+ public:
+  explicit ThreadsScope(int threads) : before_(Threads()) { SetThreads(threads); }
+  ~ThreadsScope() { SetThreads(before_); }
+  ThreadsScope(const ThreadsScope&) = delete;
+  ThreadsScope& operator=(const ThreadsScope&) = delete;
+
+ private:
+  const int before_;
+};
+
 // Around loops of the calling thread, its own or a library's: sees to it that their threads begin
 // on CPUs of their own. Costs a few clock reads where the thread's last loop ended a moment ago.
 class LoopScope {

@@ -32,16 +32,14 @@ class Executor : public Evaluator {
 
   // Runs the steps that read nothing but `constants` and what such steps make, and takes them out
   // of the plan: what the others read of it comes to the constants. Nothing where these would take
-  // too much memory. The others may keep copies of their constant inputs (OpDef::packs), and run in
-  // the form they have for that.
-  NumberedTensors Fold(Plan& plan, NumberedTensors constants, const PlanOptions& options = {});
+  // too much memory.
+  NumberedTensors Fold(Plan& plan, NumberedTensors constants);
 
   // Records each operator that Evaluate runs from now on. `profile` outlives the executor.
   void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
   void Run(Node& node);
-  NumberedTensors FoldSteps(Plan& plan, NumberedTensors constants);
 
   Stream& stream_;
   const std::function<void()> between_ops_;

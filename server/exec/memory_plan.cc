@@ -147,7 +147,7 @@ class Survey {
     absl::InlinedVector<size_t, 4> donors;
     if (step.chain != nullptr) {
       donors.assign(step.chain->donors[i].begin(), step.chain->donors[i].end());
-    } else if (i == 0) {
+    } else if (i == 0 && step.by_sample == nullptr) {
       for (size_t k = 0; k < step.inputs.size(); ++k) {
         if (step.inputs[k] == kNoArray) continue;
         const TensorSpec& spec = plan_.specs[static_cast<size_t>(step.inputs[k])];

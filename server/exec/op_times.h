@@ -41,14 +41,14 @@ class OpClock {
   OpClock(const OpClock&) = delete;
   OpClock& operator=(const OpClock&) = delete;
 
-  // Since the call before, `op` ran.
-  void Ran(const OpDef& op) { Add(op, 1, Lap()); }
+  // Since the call before, `op` ran, or went on with one of its `runs`: 0.
+  void Ran(const OpDef& op, int runs = 1) { Add(op, runs, Lap()); }
   // A chain of such operators, each so many times: the links share its time evenly.
-  void Ran(std::span<const std::pair<const OpDef*, int>> ops) {
+  void Ran(std::span<const std::pair<const OpDef*, int>> ops, int runs = 1) {
     const auto time = Lap();
     int links = 0;
     for (const auto& [op, count] : ops) links += count;
-    for (const auto& [op, count] : ops) Add(*op, count, time * count / links);
+    for (const auto& [op, count] : ops) Add(*op, count * runs, time * count / links);
   }
 
  private:

@@ -13,6 +13,7 @@
 
 namespace gradwire {
 
+struct BySample;   // exec/by_sample.h
 struct Chain;      // exec/chain.h
 class MemoryPlan;  // exec/memory_plan.h
 namespace onednn {
@@ -27,6 +28,7 @@ struct PlanStep {
   const OpDef* op = nullptr;  // the chain's first
   Kernel kernel = nullptr;    // null for an alias, and for what is left to the host
   std::shared_ptr<const Chain> chain;
+  std::shared_ptr<BySample> by_sample;  // steps that go sample by sample; `op` is one of theirs
   Attributes attributes;
   absl::InlinedVector<int, 3> inputs;  // kNoArray where one was left out
   // Whether the step is the last that reads the input's array, and nobody wants it afterwards.
@@ -48,6 +50,7 @@ struct PlanOptions {
   bool winograd = true;       // convolutions of constant filters multiply less: ops/winograd.h
   bool record = true;         // work is recorded where the device can: exec/replay.h
   bool absorb = true;         // convolutions scale and shift by constants: exec/absorb.h
+  bool by_sample = true;      // each thread computes images of its own: exec/by_sample.h
   bool memory = true;         // arrays lie in one block, on a CPU: exec/memory_plan.h
 };
 

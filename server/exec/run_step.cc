@@ -66,6 +66,14 @@ void RunLinks(const PlanStep& step, StepArrays& call, Stream& stream, Places* pl
             : RunChain(*step.chain, call.inputs, results);
 }
 
+// In memory that no input has.
+void AllocateOutputs(const PlanStep& step, StepArrays& call, Stream& stream, Places* places) {
+  for (size_t i = 0; i < step.outputs.size(); ++i) {
+    const auto no_donor = [](const auto&) { return BufferPtr(); };
+    call.outputs.push_back(OutputOf(step, i, call, stream, places, no_donor));
+  }
+}
+
 }  // namespace
 
 BufferPtr PartOf(const BufferPtr& whole, size_t offset, size_t bytes) {
@@ -73,7 +81,7 @@ BufferPtr PartOf(const BufferPtr& whole, size_t offset, size_t bytes) {
 }
 
 StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream,
-                   Places* places) {
+                   Places* places, const RunsBySample& by_sample) {
   StepArrays call;
   Placed(*step.op, step.origin, [&] {
     for (size_t i = 0; i < step.inputs.size(); ++i) {
@@ -84,8 +92,14 @@ StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& st
       Tensor& array = arrays[static_cast<size_t>(step.inputs[i])];
       call.inputs.push_back(step.last_use[i] ? std::move(array) : array);
     }
-    step.chain != nullptr ? RunLinks(step, call, stream, places)
-                          : RunOperator(step, call, stream, places);
+    if (step.by_sample != nullptr) {
+      AllocateOutputs(step, call, stream, places);
+      by_sample(step, call);
+    } else if (step.chain != nullptr) {
+      RunLinks(step, call, stream, places);
+    } else {
+      RunOperator(step, call, stream, places);
+    }
   });
   for (size_t i = 0; i < call.outputs.size(); ++i) {
     if (step.outputs[i] != kNoArray) arrays[static_cast<size_t>(step.outputs[i])] = call.outputs[i];
@@ -97,6 +111,10 @@ void RunStepAgain(const PlanStep& step, StepArrays& arrays, Stream& stream) {
   if (step.op->alias) return;
   RunKernel({*step.op, step.kernel, step.attributes, step.origin, step.packed.get()}, arrays.inputs,
             arrays.outputs, stream);
+}
+
+void Ran(OpClock& clock, const PlanStep& step, int runs) {
+  step.chain != nullptr ? clock.Ran(step.chain->ops, runs) : clock.Ran(*step.op, runs);
 }
 
 }  // namespace gradwire

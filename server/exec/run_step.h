@@ -2,8 +2,10 @@
 #ifndef GRADWIRE_EXEC_RUN_STEP_H_
 #define GRADWIRE_EXEC_RUN_STEP_H_
 
+#include <functional>
 #include <vector>
 
+#include "exec/op_times.h"
 #include "exec/operator_run.h"
 #include "exec/plan.h"
 
@@ -30,11 +32,17 @@ class Places {
 // who holds this one can be told.
 BufferPtr PartOf(const BufferPtr& whole, size_t offset, size_t bytes);
 
+// How a step of samples (PlanStep::by_sample) is run.
+using RunsBySample = std::function<void(const PlanStep& step, StepArrays& arrays)>;
+
 // Takes the step's inputs from `arrays`, by number, and puts its outputs there; frees or reuses
 // what nobody reads afterwards. Without `places`, arrays are put wherever there is memory. Errors
-// say where they come from.
+// say where they come from. REQUIRES: `by_sample` where the step is one of samples.
 StepArrays RunStep(const PlanStep& step, std::vector<Tensor>& arrays, Stream& stream,
-                   Places* places = nullptr);
+                   Places* places = nullptr, const RunsBySample& by_sample = nullptr);
+
+// Tells a clock that a step ran.
+void Ran(OpClock& clock, const PlanStep& step, int runs);
 
 // Runs an operator's step anew on the arrays that it ran on before.
 void RunStepAgain(const PlanStep& step, StepArrays& arrays, Stream& stream);

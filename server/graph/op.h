@@ -67,8 +67,8 @@ struct Saves {
 inline constexpr Saves kSaveNothing{};
 inline constexpr Saves kSaveInputs{~0u, 0};
 inline constexpr Saves kSaveOutputs{0, ~0u};
-
 inline constexpr uint32_t kAllInputs = ~0u;
+inline constexpr int kPacksNothing = -1;
 
 // What a CUDA kernel can do beyond its operator's CPU kernel.
 struct KernelTraits {
@@ -81,8 +81,6 @@ struct KernelTraits {
   // input 2, a bias.
   DTypeSet epilogues = {};
 };
-
-inline constexpr int kPacksNothing = -1;
 
 struct OpDef {
   std::string_view name;         // as ONNX spells it
@@ -119,6 +117,9 @@ struct OpDef {
   // The kernel may write output 0 into an input's buffer of the same byte size: it reads element i
   // of each such input before it writes element i of the output.
   bool in_place = false;
+  // The inputs, a bit each, of which sample i of the output, whose rank is given, needs sample i
+  // alone, samples being along the first axis; null or 0: all. Elementwise rows need not say it.
+  uint32_t (*samples)(const Attributes& attributes, int rank) = nullptr;
   // The input of which the CPU kernel keeps a copy in a layout of its own, where it is told that
   // the array will not change: weights.
   int packs = kPacksNothing;
@@ -180,7 +181,6 @@ inline bool IsNodeOn(const OpDef& op, DeviceType device) {
   return op.alias || KernelOn(op, device) != nullptr ||
          (op.cpu != nullptr && op.decompose == nullptr);
 }
-
 // Whether a gradient of the operator can be had at all.
 inline bool HasGradient(const OpDef& op) {
   return op.differentiable &&

@@ -351,6 +351,7 @@ GRADWIRE_OP({.name = "AveragePool",
              .infer = InferAveragePool,
              .cpu = AveragePoolCpu,
              .vjp = AveragePoolVjp,
+             .samples = [](const Attributes&, int) { return 1u; },
              .channels_last = &kAveragePool});
 GRADWIRE_OP({.name = "AveragePoolGrad",
              .domain = "gradwire",

@@ -79,6 +79,10 @@ Attributes MoveAxis(const Attributes& attributes, int rank) {
 }
 constexpr ChannelsLast kChannelsLast = {.images = ~0u, .attributes = MoveAxis};
 
+uint32_t SamplesOfConcat(const Attributes& attributes, int rank) {
+  return NormalizeAxis(attributes.Int("axis", 1), rank) == 0 ? 0 : ~0u;
+}
+
 Values ConcatVjp(const VjpCall& call) {
   const int rank = call.output_spec(0).rank();
   const int axis = NormalizeAxis(call.attributes().Int("axis", 1), rank);
@@ -100,6 +104,7 @@ GRADWIRE_OP({.name = "Concat",
              .cpu = ConcatCpu,
              .cuda = ConcatKernel,
              .vjp = ConcatVjp,
+             .samples = SamplesOfConcat,
              .channels_last = &kChannelsLast});
 GRADWIRE_OP({.name = "Concat",
              .since = 4,
@@ -114,6 +119,7 @@ GRADWIRE_OP({.name = "Concat",
              .cpu = ConcatCpu,
              .cuda = ConcatKernel,
              .vjp = ConcatVjp,
+             .samples = SamplesOfConcat,
              .channels_last = &kChannelsLast});
 
 // ---- Split

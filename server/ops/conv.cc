@@ -252,6 +252,7 @@ GRADWIRE_OP({.name = "Conv",
              .cpu = ConvCpu<false>,
              .vjp = ConvVjp,
              .saves = {.inputs = 0b11},
+             .samples = [](const Attributes&, int) { return 1u; },
              .packs = 1,
              .channels_last = &kConv});
 GRADWIRE_FLOPS("gradwire", "Conv", ConvFlops);

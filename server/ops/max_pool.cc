@@ -346,6 +346,7 @@ GRADWIRE_OP({.name = "MaxPool",
              .cpu = MaxPoolCpu<false>,
              .vjp = MaxPoolVjp,
              .saves = {.outputs = 0b10},
+             .samples = [](const Attributes&, int) { return 1u; },
              .channels_last = &kMaxPool});
 GRADWIRE_OP({.name = "MaxPoolGrad",
              .domain = "gradwire",

@@ -220,7 +220,10 @@ GRADWIRE_OP({.name = "Transpose",
              .infer = InferTranspose,
              .cpu = TransposeKernel,
              .cuda = TransposeByCopy,
-             .vjp = TransposeVjp});
+             .vjp = TransposeVjp,
+             .samples = [](const Attributes& attributes, int rank) {
+               return PermOf(attributes, rank)[0] == 0 ? 1u : 0u;
+             }});
 
 }  // namespace
 }  // namespace gradwire

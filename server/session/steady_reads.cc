@@ -41,8 +41,9 @@ void SteadyReads::Make(std::span<const Value> reads, Executor& executor) {
   }
   if (made.reads.empty()) return;
   made.constants = Improve(made.plan, std::move(made.constants), options_, executor);
-  const bool packs = std::any_of(made.plan.steps.begin(), made.plan.steps.end(),
-                                 [](const PlanStep& step) { return step.packed != nullptr; });
+  const bool packs = std::any_of(
+      made.plan.steps.begin(), made.plan.steps.end(),
+      [](const PlanStep& step) { return step.packed != nullptr || step.by_sample != nullptr; });
   if (packs) improved_ = std::move(made);
 }
 

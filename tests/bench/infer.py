@@ -37,25 +37,6 @@ MODELS = ("resnet50", "squeezenet", "densenet121", "vgg19", "shufflenet", "bert"
 BATCHES = (1, 8)
 
 
-def load(name: str, batch: int) -> onnx.ModelProto:
-    """The suite's model for another batch: its weights are constants, its Reshapes keep the first extent."""
-    model = onnx.load(LIGHT / f"light_{name}.onnx")
-    graph = model.graph
-    constants = {initializer.name: initializer for initializer in graph.initializer}
-    for value in (*graph.input, *graph.output):
-        if value.name not in constants:
-            value.type.tensor_type.shape.dim[0].dim_value = batch
-    del graph.value_info[:]
-    for node in graph.node:
-        if node.op_type != "Reshape" or node.input[1] not in constants:
-            continue
-        shape = numpy_helper.to_array(constants[node.input[1]]).copy()
-        if shape[0] == 1:
-            shape[0] = 0
-            constants[node.input[1]].CopyFrom(numpy_helper.from_array(shape, node.input[1]))
-    return model
-
-
 def bert(batch: int) -> onnx.ModelProto:
     """BERT base (Devlin et al., 2018) in shape, for 128 tokens."""
     return models.transformer(batch, length=128, layers=12, hidden=768, heads=12, vocabulary=30522)
@@ -66,7 +47,8 @@ def made(name: str, batch: int) -> tuple[onnx.ModelProto, dict[str, Any], str]:
     if name == "bert":
         model = bert(batch)
         return model, models.inputs_of(model), "logits"
-    model = load(name, batch)
+    model = onnx.load(LIGHT / f"light_{name}.onnx")
+    models.set_batch(model, batch)
     initialized = {initializer.name for initializer in model.graph.initializer}
     (feed,) = (value.name for value in model.graph.input if value.name not in initialized)
     (out,) = (value.name for value in model.graph.output)

@@ -224,3 +224,20 @@ def inputs_of(model: onnx.ModelProto, seed: int = 0) -> dict[str, npt.NDArray[np
         else:
             made[value.name] = rng.standard_normal(shape).astype(dtype)
     return made
+
+
+def set_batch(model: onnx.ModelProto, batch: int) -> None:
+    """Makes an image model of one of the same for several images: its Reshapes of [1, ...] keep the first extent."""
+    graph = model.graph
+    constants = {initializer.name: initializer for initializer in graph.initializer}
+    for value in (*graph.input, *graph.output):
+        if value.name not in constants and value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    del graph.value_info[:]
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in constants:
+            continue
+        shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+        if shape[0] == 1:
+            shape[0] = 0
+            constants[node.input[1]].CopyFrom(numpy_helper.from_array(shape, node.input[1]))

@@ -16,11 +16,14 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+import models
 from gradwire.client import Client
 from gradwire.dtypes import Array
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 CALLS = 6
+# Images computed together, and where among them the one lies that the reference computes.
+BATCH, PLACE = 4, 2
 # Of the largest logit.
 TOLERANCE = 1e-5
 
@@ -81,7 +84,8 @@ def with_weights(name: str) -> tuple[onnx.ModelProto, str, str]:
 @pytest.mark.parametrize("name", sorted(path.stem.removeprefix("light_") for path in LIGHT.glob("*.onnx")))
 def test_planned_calls_are_as_exact_as_the_reference(client: Client, name: str) -> None:
     model, feed, output = with_weights(name)
-    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
+    random = np.random.default_rng(0)
+    x = random.standard_normal((1, 3, 224, 224), np.float32)
     (expected,) = ReferenceEvaluator(model, new_ops=[LRN, BatchNormalization]).run([output], {feed: x})
     largest = np.abs(expected).max()
     assert expected.std() > 0.01 * largest  # the logits differ
@@ -93,3 +97,11 @@ def test_planned_calls_are_as_exact_as_the_reference(client: Client, name: str) 
     for number, found in enumerate(calls, start=1):
         assert np.abs(found - expected).max() <= TOLERANCE * largest, f"call {number}"
     assert not np.array_equal(calls[0], calls[-1]), "a plan adds up in another order (--channels_last): none has run"
+    models.set_batch(model, BATCH)
+    images = random.standard_normal((BATCH, *x.shape[1:]), np.float32)
+    images[PLACE] = x[0]
+    with client.session() as session:
+        session.load_program("network", model.SerializeToString())
+        for number in range(1, CALLS + 1):
+            (found,) = session.forward(program="network", feeds={feed: images}, fetch=[output], no_grad=True)[1]
+            assert np.abs(found[PLACE] - expected[0]).max() <= TOLERANCE * largest, f"call {number} of a batch"

@@ -58,7 +58,7 @@ def test_training_is_the_same_without_plans() -> None:
 def alike_with(scenario: Callable[[gradwire.Session], list[Array]]) -> list[Array]:
     """What a scenario gives without plans, and to rounding with every kind of plan."""
     results = []
-    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nowinograd"], ["--nofuse_plans"], ["--noplan_memory"]):
+    for flags in (["--max_session_plans=0"], [], ["--noabsorb_constants"], ["--nochannels_last"], ["--nowinograd"], ["--nosplit_batches"], ["--nofuse_plans"], ["--noplan_memory"]):
         with Server(server_binary(), flags) as server, gradwire.connect(server.target, timeout=CALL_S) as client:
             with client.session() as session:
                 results.append(scenario(session))

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "exec/pack.h"
 #include "exec/relayout.h"
 #include "graph/channels_last.h"
 #include "tests/unit/plan_bench.h"
@@ -41,8 +42,7 @@ class WinogradTest : public testing::PlanTest {
       if (slot != inputs[0].slot()) planned.constants.emplace_back(number, slot->tensor);
     }
     planned.plan = PutChannelsLast(planned.traced.plan);
-    planned.constants =
-        Executor(bench_.stream(), [] {}).Fold(planned.plan, planned.constants, options);
+    PackConstants(planned.plan, planned.constants, options, int64_t{1} << 30);
     return planned;
   }
   Tensor Result(const Planned& planned) {

@@ -8,9 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "core/error.h"
 #include "core/parallel.h"
 
@@ -139,6 +137,7 @@ int ThreadsFor(absl::Span<const Argument> arguments) {
 }  // namespace
 
 BufferPtr Packed::Find(int id, const Desc& layout) const {
+  const absl::MutexLock lock(&mutex_);
   for (const Copy& copy : copies_) {
     if (copy.id == id && copy.layout == layout) return copy.data;
   }
@@ -146,6 +145,7 @@ BufferPtr Packed::Find(int id, const Desc& layout) const {
 }
 
 void Packed::Keep(int id, const Desc& layout, BufferPtr copy) {
+  const absl::MutexLock lock(&mutex_);
   // Another number of threads may want another layout: the one of the last call is kept.
   for (Copy& known : copies_) {
     if (known.id != id) continue;

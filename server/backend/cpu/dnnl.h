@@ -19,8 +19,10 @@
 #include <span>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "backend/backend.h"
 #include "core/shape.h"
@@ -74,7 +76,7 @@ class Key {
 };
 
 // Copies, in the layout that a primitive wants, of arrays that are the same in every call: made at
-// the first, and kept by who knows that they are the same. Not thread-safe.
+// the first, and kept by who knows that they are the same. Thread-safe.
 class Packed {
  public:
   // The copy of an argument in this layout; null where there is none.
@@ -87,7 +89,8 @@ class Packed {
     Desc layout;
     BufferPtr data;
   };
-  absl::InlinedVector<Copy, 1> copies_;
+  mutable absl::Mutex mutex_;
+  absl::InlinedVector<Copy, 1> copies_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One array of a run: DNNL_ARG_..., the layout it has, its elements.
