@@ -1,12 +1,10 @@
 #include "exec/executor.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "backend/quota.h"
 #include "core/error.h"
-#include "exec/chain.h"
 #include "exec/checks_of_run.h"
 #include "exec/memory_plan.h"
 #include "exec/op_times.h"
@@ -68,7 +66,7 @@ void Executor::Run(const Plan& plan, std::vector<Tensor>& arrays) {
   OpClock clock;
   std::optional<PlannedPlaces> places;
   if (plan.memory != nullptr) places.emplace(*plan.memory, stream_);
-  const auto by_sample = [&](const PlanStep& step, StepArrays& call) {
+  const RunsBySample by_sample = [&](const PlanStep& step, StepArrays& call) {
     RunBySample(step, call, stream_, between_ops_, clock);
   };
   for (const PlanStep& step : plan.steps) {

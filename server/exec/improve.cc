@@ -14,7 +14,6 @@
 #include "exec/relayout.h"
 
 namespace gradwire {
-
 namespace {
 
 void FuseAndPlace(Plan& plan, const PlanOptions& options, Stream& stream) {

@@ -13,7 +13,7 @@ namespace {
 // Bytes of constants by their numbers.
 using Sizes = absl::flat_hash_map<int, int64_t>;
 
-// Those of one sample's plan.
+// Those of the plan of a part.
 Sizes SizesWithin(const PlanStep& step, const Sizes& sizes) {
   Sizes within;
   for (size_t i = 0; i < step.inputs.size(); ++i) {
